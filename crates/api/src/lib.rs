@@ -1,0 +1,1 @@
+//! The stateless api tier: authenticate, validate, accept, read.

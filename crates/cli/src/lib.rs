@@ -1,0 +1,1 @@
+//! The tidegate binary: every tier as a subcommand, up, demo.

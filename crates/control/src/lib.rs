@@ -1,0 +1,1 @@
+//! The control tier: project profile and the signed routing document.

@@ -1,0 +1,1 @@
+//! The edge tier: TLS, cache, routing, upstream.

@@ -1,0 +1,1 @@
+//! The pure data product compiler: contract, row validation, fold, query plans.

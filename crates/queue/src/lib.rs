@@ -1,0 +1,1 @@
+//! Publish, consume, settle and broadcast on SQLite.

@@ -1,0 +1,1 @@
+//! Semantic storage operations on SQLite.

@@ -1,0 +1,104 @@
+//! What the database promises its callers.
+
+use std::sync::Arc;
+
+use super::*;
+
+fn open(dir: &Path) -> Database {
+    Database::open(&dir.join("test.db"), 2).unwrap()
+}
+
+async fn create(database: &Database) {
+    database
+        .write(|sql| {
+            sql.execute_batch(
+                "create table if not exists t(id integer primary key, v text) strict",
+            )?;
+            Ok::<_, Error>(())
+        })
+        .await
+        .unwrap();
+}
+
+async fn insert(database: &Database, id: i64) -> Result<(), Error> {
+    database
+        .write(move |sql| {
+            sql.prepare_cached("insert into t values(?1, 'x')")?.execute((id,))?;
+            Ok(())
+        })
+        .await
+}
+
+fn count(database: &Database) -> i64 {
+    database
+        .read(|sql| Ok::<_, Error>(sql.query_row("select count(*) from t", (), |row| row.get(0))?))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn failed_work_undoes_its_own_changes_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open(dir.path());
+    create(&database).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for id in 0..100i64 {
+        let database = database.clone();
+        tasks.spawn(async move {
+            database
+                .write(move |sql| {
+                    sql.execute("insert into t values(?1, 'x')", (id,))?;
+                    // Fails for odd ids, after a change was made.
+                    if id % 2 == 1 { Err(Error::Stopped) } else { Ok(()) }
+                })
+                .await
+                .is_ok()
+        });
+    }
+    let kept = tasks.join_all().await.into_iter().filter(|kept| *kept).count();
+    assert_eq!((kept, count(&database)), (50, 50));
+}
+
+#[tokio::test]
+async fn two_handles_on_one_file_take_turns_without_busy_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let databases = [Arc::new(open(dir.path())), Arc::new(open(dir.path()))];
+    create(&databases[0]).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for id in 0..400i64 {
+        let database = Arc::clone(&databases[usize::from(id % 2 == 0)]);
+        tasks.spawn(async move { insert(&database, id).await });
+    }
+    for result in tasks.join_all().await {
+        result.unwrap();
+    }
+    assert_eq!(count(&databases[0]), 400);
+}
+
+#[tokio::test]
+async fn a_constraint_error_reaches_its_caller() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open(dir.path());
+    create(&database).await;
+    insert(&database, 1).await.unwrap();
+    assert!(matches!(insert(&database, 1).await, Err(Error::Statement(_))));
+    assert_eq!(count(&database), 1);
+}
+
+#[tokio::test]
+async fn a_panicking_read_gives_its_connection_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open(dir.path());
+    create(&database).await;
+    for _ in 0..4 {
+        let panicking = database.clone();
+        let result = panicking.read_blocking::<(), Error>(|_| panic!("on purpose")).await;
+        assert!(matches!(result, Err(Error::Stopped)));
+    }
+    assert_eq!(count(&database), 0);
+}
+
+#[test]
+fn a_directory_that_can_not_be_written_is_named() {
+    let error = Database::open(Path::new("/proc/nowhere/test.db"), 1).unwrap_err();
+    assert!(error.to_string().contains("/proc/nowhere/test.db.lock"), "{error}");
+}

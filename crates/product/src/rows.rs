@@ -1,5 +1,7 @@
 //! Validated rows in columns: compact, cheap to fold, cheap to keep.
 
+use serde::{Deserialize, Serialize};
+
 /// Rows of one dataset, column by column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
@@ -46,6 +48,28 @@ pub enum Cell<'a> {
     Int(i64),
     /// Of a float column.
     Float(f64),
+}
+
+/// A row that did not pass, with its reasons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedRow {
+    /// Line or position in the request, from 1.
+    pub line: u32,
+    /// The row as it was sent, cut at 4 KiB.
+    pub raw: String,
+    /// Why.
+    pub errors: Vec<RowError>,
+}
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowError {
+    /// JSON pointer to the field, empty for the row.
+    pub pointer: String,
+    /// Stable word such as `wrong_type`.
+    pub code: String,
+    /// What is wrong and what would be right.
+    pub message: String,
 }
 
 // === impl Rows ===

@@ -8,7 +8,7 @@ use tidegate_core::outbox::OutboxSource;
 use tidegate_core::seq::DataSeq;
 use tidegate_product::contract::Contract;
 use tidegate_product::read::{ReadPlan, Table};
-use tidegate_product::rows::Rows;
+use tidegate_product::rows::{RejectedRow, Rows};
 use uuid::Uuid;
 
 /// A store that this process is connected to.
@@ -199,28 +199,6 @@ pub struct NewBatch {
     pub rejected: Vec<RejectedRow>,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
-}
-
-/// A row that did not pass, with its reasons.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct RejectedRow {
-    /// Line or position in the request, from 1.
-    pub line: u32,
-    /// The row as it was sent, cut at 4 KiB.
-    pub raw: String,
-    /// Why.
-    pub errors: Vec<RowError>,
-}
-
-/// One reason.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct RowError {
-    /// JSON pointer to the field, empty for the row.
-    pub pointer: String,
-    /// Stable word such as `wrong_type`.
-    pub code: String,
-    /// What is wrong and what would be right.
-    pub message: String,
 }
 
 /// How a batch was taken.

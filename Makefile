@@ -1,0 +1,34 @@
+# `make up` and `make test` are all that a fresh machine needs: Rust, a C compiler, make.
+CARGO ?= cargo
+DEMO ?= air
+DATA ?= .tidegate
+ARGS ?=
+
+.PHONY: help up demo test lint doc bench clean-data
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+up: ## Build and start the embedded stack with a demo product (DEMO=air|none)
+	$(CARGO) build --locked --bin tidegate
+	./target/debug/tidegate up --data $(DATA) --demo $(DEMO) $(ARGS)
+
+demo: ## Stream a million rows through the running stack and check every view
+	./target/debug/tidegate demo air --data $(DATA) $(ARGS)
+
+test: ## Run every test (needs the Debian package sqlite3)
+	@sh tests/support/tools.sh sqlite3
+	$(CARGO) build --locked --bin tidegate
+	$(CARGO) test --workspace --locked $(ARGS)
+
+lint: ## Formatting, clippy and documentation, as the gate runs them
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+bench: ## Measure what docs/PERFORMANCE.md reports (ARGS="--long" adds five million rows)
+	$(CARGO) build --locked --profile bench --bin tidegate --bin bench
+	./target/release/bench --tidegate target/release/tidegate $(ARGS)
+
+clean-data: ## Forget the embedded stack's data
+	rm -rf $(DATA)

@@ -1,0 +1,137 @@
+//! Starting the real binary, and looking at what it started.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::PATIENCE;
+
+/// A running process; killed when dropped.
+pub struct Process {
+    child: Child,
+    /// Its standard output, line by line.
+    pub stdout: Lines<BufReader<ChildStdout>>,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit status; -1 if a signal ended it.
+    pub code: i32,
+    /// All of its standard output.
+    pub stdout: String,
+    /// All of its standard error.
+    pub stderr: String,
+}
+
+/// Returns the path of the binary that the build put beside the test.
+///
+/// # Panics
+/// It was not built: `make test` does so first.
+pub fn tidegate() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its path");
+    let directory = test.ancestors().nth(2).expect("a test lies two levels below the target");
+    let binary = directory.join("tidegate");
+    assert!(binary.exists(), "{} is not built; run `make test`", binary.display());
+    binary
+}
+
+/// Runs the binary to its end.
+///
+/// # Panics
+/// It can't be started, or runs longer than [`PATIENCE`] allows.
+pub async fn run(arguments: &[&str]) -> Finished {
+    let output = Command::new(tidegate()).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    finish(output).await
+}
+
+async fn finish(mut command: Command) -> Finished {
+    let output = tokio::time::timeout(PATIENCE * 3, command.output());
+    let output = output.await.expect("the command must end").expect("the command must start");
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts the binary; its logs go to the test's standard error.
+    ///
+    /// # Panics
+    /// It can't be started.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(tidegate())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary must start");
+        let stdout = child.stdout.take().expect("standard output is piped");
+        Self { child, stdout: BufReader::new(stdout).lines() }
+    }
+
+    /// Returns the process id.
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process must be running")
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    ///
+    /// # Panics
+    /// It has ended.
+    pub async fn signal(&self, name: &str) {
+        signal(self.id(), name).await;
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// It does not end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("the process must end").expect("a child can be waited for")
+    }
+}
+
+/// Sends a signal to a process started by the test or by its stack.
+pub(crate) async fn signal(id: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await;
+    assert!(status.expect("kill must start").success(), "process {id} must be there to signal");
+}
+
+/// Returns the direct children of a process with their command lines.
+pub async fn children_of(parent: u32) -> Vec<(u32, String)> {
+    let mut children = Vec::new();
+    let mut entries = tokio::fs::read_dir("/proc").await.expect("/proc must be readable");
+    while let Some(entry) = entries.next_entry().await.expect("/proc must be readable") {
+        let Ok(id) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        if parent_of(id).await == Some(parent)
+            && let Ok(words) = tokio::fs::read(format!("/proc/{id}/cmdline")).await
+        {
+            children.push((id, String::from_utf8_lossy(&words).replace('\0', " ")));
+        }
+    }
+    children
+}
+
+async fn parent_of(id: u32) -> Option<u32> {
+    let mut stat = String::new();
+    let mut file = tokio::fs::File::open(format!("/proc/{id}/stat")).await.ok()?;
+    file.read_to_string(&mut stat).await.ok()?;
+    // The command's name may hold spaces and parentheses: fields are counted after the last one.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    // A zombie is no longer a child that runs.
+    fields.next().filter(|state| *state != "Z")?;
+    fields.next()?.parse().ok()
+}

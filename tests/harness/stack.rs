@@ -1,0 +1,163 @@
+//! A whole stack, started as a user starts it: `tidegate up --json`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::signal;
+use crate::{Client, PATIENCE, Process, children_of, eventually};
+
+/// The tiers that `up` starts, by their subcommands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// TLS and cache.
+    Edge,
+    /// Stateless api.
+    Api,
+    /// Consumers.
+    Worker,
+    /// Routing document.
+    Control,
+}
+
+/// A running stack in a directory of its own.
+pub struct Stack {
+    /// The supervisor.
+    pub up: Process,
+    /// The line that says where everything is.
+    pub ready: Value,
+    directory: TempDir,
+}
+
+// === impl Tier ===
+
+impl Tier {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Edge, Self::Api, Self::Worker, Self::Control];
+
+    /// Returns the subcommand, which is also the name of the tier's configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::Control => "control",
+        }
+    }
+}
+
+// === impl Stack ===
+
+impl Stack {
+    /// Starts the default project in a new directory.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub async fn start() -> Self {
+        Self::start_project("gq-ztfutjv").await
+    }
+
+    /// Starts a project in a new directory.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub async fn start_project(project: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        Self::start_in(directory, project).await
+    }
+
+    async fn start_in(directory: TempDir, project: &str) -> Self {
+        let data = directory.path().join("data");
+        let mut arguments = vec!["up", "--project", project, "--data"];
+        arguments.push(data.to_str().expect("the path is text"));
+        for address in ["--https", "--http", "--control"] {
+            arguments.extend([address, "127.0.0.1:0"]);
+        }
+        arguments.push("--json");
+        let mut up = Process::start(&arguments);
+        let line = tokio::time::timeout(PATIENCE, up.stdout.next_line()).await;
+        let line = line.expect("up must become ready").expect("its output is text");
+        let ready = line.expect("up must print its ready line before it ends");
+        let ready = serde_json::from_str(&ready).expect("the ready line must be JSON");
+        Self { up, ready, directory }
+    }
+
+    /// Stops the stack as an operator does, and starts it again on the same data.
+    ///
+    /// # Panics
+    /// It does not stop cleanly or does not start.
+    pub async fn restart(mut self, project: &str) -> Self {
+        self.up.signal("TERM").await;
+        assert!(self.up.ended().await.success(), "SIGTERM must end in exit status 0");
+        Self::start_in(self.directory, project).await
+    }
+
+    /// Returns the data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Returns a member of the ready line.
+    ///
+    /// # Panics
+    /// It is missing.
+    pub fn ready(&self, member: &str) -> &str {
+        self.ready[member].as_str().unwrap_or_else(|| panic!("no '{member}' in {}", self.ready))
+    }
+
+    /// Returns a client for the edge over TLS, with the admin token.
+    pub fn client(&self) -> Client {
+        let ca = Path::new(self.ready("ca"));
+        Client::new(self.ready("https"), Some(ca)).with_token(self.ready("admin_token"))
+    }
+
+    /// Returns a client for a listener named in a tier's configuration file, without credential.
+    ///
+    /// # Panics
+    /// The file does not name it.
+    pub fn listener(&self, tier: Tier, name: &str) -> Client {
+        let file = self.data().join("run").join(format!("{}.toml", tier.as_str()));
+        let text = std::fs::read_to_string(&file).expect("up writes a configuration for each tier");
+        let table: toml::Table = text.parse().expect("up writes valid TOML");
+        let address = table["listen"][name].as_str().expect("the listener must be text");
+        Client::new(&format!("http://{address}"), None)
+    }
+
+    /// Returns the process id of a tier.
+    ///
+    /// # Panics
+    /// There is none for long.
+    pub async fn process(&self, tier: Tier) -> u32 {
+        let parent = self.up.id();
+        let word = format!(" {} ", tier.as_str());
+        eventually("the tier runs", || async {
+            let children = children_of(parent).await;
+            children.into_iter().find(|(_, words)| words.contains(&word)).map(|(id, _)| id)
+        })
+        .await
+    }
+
+    /// Kills a tier as a crash would.
+    ///
+    /// # Panics
+    /// It is not there.
+    pub async fn kill(&self, tier: Tier) -> u32 {
+        let id = self.process(tier).await;
+        signal(id, "KILL").await;
+        id
+    }
+
+    /// Waits until a tier runs as another process than `id` and reports to be ready.
+    pub async fn recovered(&self, tier: Tier, id: u32) {
+        let private = self.listener(tier, "private");
+        eventually("the tier was restarted and is ready", || async {
+            if self.process(tier).await == id {
+                return None;
+            }
+            let probe = private.try_send(http::Method::GET, "/readyz", &[], bytes::Bytes::new());
+            probe.await.ok().filter(|reply| reply.status == 200)
+        })
+        .await;
+    }
+}

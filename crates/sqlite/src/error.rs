@@ -31,6 +31,9 @@ pub enum Error {
     /// The disk or the quota is full: nothing was committed.
     #[error("the disk is full")]
     Full,
+    /// A read took longer than its limit.
+    #[error("the read took longer than it may")]
+    Deadline,
     /// The writer thread ended.
     #[error("the database is shutting down")]
     Stopped,
@@ -40,6 +43,7 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::Deadline,
             _ => Self::Statement(Arc::new(error)),
         }
     }

@@ -13,13 +13,14 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::Error;
 pub use lock::FileLock;
 pub use rusqlite;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::readers::Readers;
+use crate::readers::{Reader, Readers};
 use crate::writer::Writer;
 
 /// Statements kept prepared on each connection.
@@ -47,10 +48,30 @@ impl Database {
     /// # Errors
     /// The file or its lock can't be opened, or is no database.
     pub fn open(path: &Path, readers: usize) -> Result<Self, Error> {
+        Self::open_with(path, readers, |_| Ok(()))
+    }
+
+    /// Opens the file as [`Database::open`], and first runs `set_up` in a transaction of its own,
+    /// with its turn among processes: for creating tables.
+    ///
+    /// # Errors
+    /// As for [`Database::open`], or what `set_up` returned: nothing of it is kept.
+    pub fn open_with<E: From<Error>>(
+        path: &Path,
+        readers: usize,
+        set_up: impl FnOnce(&Connection) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let lock = FileLock::open(&path.with_extension("db.lock"))?;
-        let writer = Writer::start(connect(path, true)?, lock)?;
-        let readers =
-            (0..readers.max(1)).map(|_| connect(path, false)).collect::<Result<_, _>>()?;
+        let held = lock.lock()?;
+        let connection = connect(path, true)?;
+        let transaction = connection.unchecked_transaction().map_err(Error::from)?;
+        set_up(&transaction)?;
+        transaction.commit().map_err(Error::from)?;
+        drop(held);
+        let writer = Writer::start(connection, lock)?;
+        let readers = (0..readers.max(1))
+            .map(|_| connect(path, false).and_then(Reader::new))
+            .collect::<Result<_, _>>()?;
         Ok(Self { path: path.to_owned(), writer, readers: Arc::new(Readers::new(readers)) })
     }
 
@@ -88,7 +109,19 @@ impl Database {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.readers.run(work)
+        self.readers.run(None, work)
+    }
+
+    /// Runs `work` as [`Database::read`], for at most `limit`.
+    ///
+    /// # Errors
+    /// As for [`Database::read`]; [`Error::Deadline`] if a statement took too long.
+    pub fn read_within<T, E: From<Error>>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.readers.run(Some(limit), work)
     }
 
     /// Runs `work` in a read transaction on a blocking thread.
@@ -104,7 +137,7 @@ impl Database {
         E: From<Error> + Send + 'static,
     {
         let readers = Arc::clone(&self.readers);
-        match tokio::task::spawn_blocking(move || readers.run(work)).await {
+        match tokio::task::spawn_blocking(move || readers.run(None, work)).await {
             Ok(result) => result,
             Err(_) => Err(Error::Stopped.into()),
         }
@@ -124,7 +157,7 @@ fn connect(path: &Path, writes: bool) -> Result<Connection, Error> {
     }
     let failed = |source| Error::Open { path: path.to_owned(), source: Arc::new(source) };
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(failed)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     let configure = || {
         // WAL: readers don't block the writer. FULL: a commit that was reported survives a power cut.

@@ -97,6 +97,38 @@ async fn a_panicking_read_gives_its_connection_back() {
     assert_eq!(count(&database), 0);
 }
 
+#[tokio::test]
+async fn a_read_ends_at_its_limit_and_the_next_one_is_not_harmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(&dir.path().join("test.db"), 1).unwrap();
+    create(&database).await;
+    let endless = "with recursive n(i) as (select 1 union all select i + 1 from n)
+                   select count(*) from n";
+    let result = database.read_within(Duration::from_millis(20), |sql| {
+        Ok::<i64, Error>(sql.query_row(endless, (), |row| row.get(0))?)
+    });
+    assert!(matches!(result, Err(Error::Deadline)), "{result:?}");
+    assert_eq!(count(&database), 0);
+}
+
+#[test]
+fn a_set_up_that_fails_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.db");
+    let failed = Database::open_with(&path, 1, |sql| {
+        sql.execute_batch("create table half(id integer primary key)").map_err(Error::from)?;
+        Err(Error::Stopped)
+    });
+    assert!(failed.is_err());
+    let tables: i64 = Database::open(&path, 1)
+        .unwrap()
+        .read(|sql| {
+            Ok::<_, Error>(sql.query_row("select count(*) from sqlite_schema", (), |r| r.get(0))?)
+        })
+        .unwrap();
+    assert_eq!(tables, 0);
+}
+
 #[test]
 fn a_directory_that_can_not_be_written_is_named() {
     let error = Database::open(Path::new("/proc/nowhere/test.db"), 1).unwrap_err();

@@ -108,10 +108,9 @@ async fn a_wrong_token_and_a_wrong_scope_are_told_apart() {
     client.anonymous().get(&series("oslo")).await.expect(401);
     client.anonymous().post_rows(ROWS, &row("x", "oslo", 1, "1"), &[]).await.expect(401);
 
-    let data = stack.data();
-    let arguments = ["--data", data.to_str().unwrap(), "--json"];
-    let created = run(&[&["token", "create", "reader", "--scope", "read:air"], &arguments[..]].concat());
-    let created: serde_json::Value = serde_json::from_str(&created.await.stdout).unwrap();
+    let words = ["token", "create", "reader", "--scope", "read:air", "--json"];
+    let created: serde_json::Value =
+        serde_json::from_str(&stack.command(&words).await.stdout).unwrap();
     let reader = client.with_token(created["token"].as_str().unwrap());
     reader.get(&series("oslo")).await.expect(200);
     let refused = reader.post_rows(ROWS, &row("x", "oslo", 1, "1"), &[]).await.expect(403);
@@ -140,7 +139,9 @@ async fn a_broken_product_file_is_reported_whole() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("product.toml");
     let source = std::fs::read_to_string(e2e::root().join("deploy/products/air.toml")).unwrap();
-    let broken = source.replace("\"enum\"", "\"enumm\"").replace("from = \"readings\"", "from = \"raedings\"");
+    let broken = source
+        .replace("\"enum\"", "\"enumm\"")
+        .replace("from = \"readings\"", "from = \"raedings\"");
     assert_ne!(source, broken);
     std::fs::write(&file, broken).unwrap();
 

@@ -26,7 +26,8 @@ async fn rows_become_cached_answers(project: &str) {
     let stack = Stack::start_project(project).await;
     let client = stack.client();
 
-    let rows = [row("a", " Oslo ", 3, "10.25"), row("b", "oslo", 3, "20"), row("c", "oslo", 2, "7.5")];
+    let rows =
+        [row("a", " Oslo ", 3, "10.25"), row("b", "oslo", 3, "20"), row("c", "oslo", 2, "7.5")];
     let job = ingest(&client, &rows.concat()).await;
     assert_eq!(job["counts"], json!({"new": 3, "duplicate": 0, "late": 0, "rejected": 0}));
 

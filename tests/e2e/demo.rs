@@ -1,16 +1,14 @@
 //! `tidegate demo air`, judged by its own totals and by the stock database shell.
 
-use e2e::{Stack, run};
+use e2e::Stack;
 use serde_json::Value;
 use tokio::process::Command;
 
 /// Runs the demo against a stack; returns its report.
 pub(crate) async fn demo(stack: &Stack, rows: u64, seed: u64) -> (i32, Value, String) {
     let (rows, seed) = (rows.to_string(), seed.to_string());
-    let data = stack.data();
-    let arguments =
-        ["demo", "air", "--rows", &rows, "--seed", &seed, "--data", data.to_str().unwrap(), "--json"];
-    let finished = run(&arguments).await;
+    let words = ["demo", "air", "--rows", &rows, "--seed", &seed, "--json"];
+    let finished = stack.command(&words).await;
     let report = serde_json::from_str(&finished.stdout).unwrap_or_default();
     (finished.code, report, finished.stderr)
 }
@@ -27,14 +25,19 @@ async fn every_group_of_every_view_matches_the_generator_s_totals() {
         .sum();
     assert_eq!(sum, 60_000, "{report}");
     for name in ["duplicate", "late", "rejected"] {
-        assert!(counts[name].as_u64().unwrap() > 0, "the generator must make {name} rows: {report}");
+        assert!(
+            counts[name].as_u64().unwrap() > 0,
+            "the generator must make {name} rows: {report}"
+        );
     }
 
     // The same totals from outside: no line of this project reads them.
     let store = stack.data().join("store.db");
-    let tables = sqlite3(&store, "select name from sqlite_master where name like 'v_air_city_hour_%'").await;
+    let tables =
+        sqlite3(&store, "select name from sqlite_master where name like 'v_air_city_hour_%'").await;
     let table = tables.lines().next().expect("the view has a table");
-    let from_view = sqlite3(&store, &format!("select sum(rows), sum(sum_value) from {table}")).await;
+    let from_view =
+        sqlite3(&store, &format!("select sum(rows), sum(sum_value) from {table}")).await;
     let from_rows = sqlite3(&store, "select count(*), sum(value) from d_air_readings").await;
     assert_eq!(from_view, from_rows);
     let applied = counts["new"].as_u64().unwrap() + counts["late"].as_u64().unwrap();
@@ -60,13 +63,18 @@ async fn a_view_that_was_tampered_with_is_found() {
     let (code, ..) = demo(&stack, 10_000, 5).await;
     assert_eq!(code, 0);
     let store = stack.data().join("store.db");
-    let tables = sqlite3(&store, "select name from sqlite_master where name like 'v_air_city_hour_%'").await;
+    let tables =
+        sqlite3(&store, "select name from sqlite_master where name like 'v_air_city_hour_%'").await;
     let table = tables.lines().next().expect("the view has a table");
     let one = format!("(select city, bucket, pollutant from {table} limit 1)");
-    sqlite3(&store, &format!(
-        "pragma busy_timeout=5000; update {table} set sum_value = sum_value + 1 \
+    sqlite3(
+        &store,
+        &format!(
+            "pragma busy_timeout=5000; update {table} set sum_value = sum_value + 1 \
          where (city, bucket, pollutant) in {one}"
-    )).await;
+        ),
+    )
+    .await;
     // Other rows on top: the baseline holds the wrong cell, so only what this run adds is compared.
     let (code, report, _) = demo(&stack, 10_000, 5).await;
     assert_eq!(code, 1, "{report}");

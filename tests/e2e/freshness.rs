@@ -35,9 +35,8 @@ async fn two_writers_never_make_a_reader_go_back_in_time() {
     let stack = Stack::start().await;
     let client = stack.client();
     let stop = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(read_until(stack.client(), Arc::clone(&stop))))
-        .collect();
+    let readers: Vec<_> =
+        (0..4).map(|_| tokio::spawn(read_until(stack.client(), Arc::clone(&stop)))).collect();
 
     let write = async |writer: &str| {
         for number in 0..COMMITS {

@@ -1,4 +1,5 @@
 //! The system from outside: every test drives the real binary over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on panics")]
 
 mod air;
 

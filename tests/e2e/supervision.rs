@@ -12,7 +12,8 @@ async fn a_second_up_on_the_same_data_is_refused() {
     let stack = Stack::start().await;
     let data = stack.data();
     let data = data.to_str().unwrap();
-    let second = run(&["up", "--data", data, "--https", "127.0.0.1:0", "--http", "127.0.0.1:0"]).await;
+    let second =
+        run(&["up", "--data", data, "--https", "127.0.0.1:0", "--http", "127.0.0.1:0"]).await;
     assert_eq!(second.code, 1, "{second:?}");
     assert!(second.stderr.contains(data), "{}", second.stderr);
     // The first one was not disturbed.
@@ -96,7 +97,8 @@ async fn the_data_directory_s_secrets_are_the_owner_s_alone() {
     let stack = Stack::start().await;
     for file in ["cli.toml", "tls/ca.key", "tls/edge.key", "control/control.key"] {
         let path = stack.data().join(file);
-        let mode = std::fs::metadata(&path).unwrap_or_else(|_| panic!("{file}")).permissions().mode();
+        let mode =
+            std::fs::metadata(&path).unwrap_or_else(|_| panic!("{file}")).permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file} has mode {mode:o}");
     }
     let store = std::fs::read(stack.data().join("store.db")).unwrap();
@@ -109,14 +111,13 @@ async fn the_data_directory_s_secrets_are_the_owner_s_alone() {
 #[tokio::test]
 async fn a_revoked_token_is_refused_at_the_edge() {
     let stack = Stack::start().await;
-    let data = stack.data();
-    let data = ["--data", data.to_str().unwrap(), "--json"];
-    let created = run(&[&["token", "create", "guest", "--scope", "read:air"], &data[..]].concat()).await;
-    let created: serde_json::Value = serde_json::from_str(&created.stdout).unwrap();
+    let words = ["token", "create", "guest", "--scope", "read:air", "--json"];
+    let created: serde_json::Value =
+        serde_json::from_str(&stack.command(&words).await.stdout).unwrap();
     let guest = stack.client().with_token(created["token"].as_str().unwrap());
     guest.get(&series("oslo")).await.expect(200);
 
-    assert_eq!(run(&[&["token", "revoke", "guest"], &data[..2]].concat()).await.code, 0);
+    assert_eq!(stack.command(&["token", "revoke", "guest"]).await.code, 0);
     eventually("the edge refuses the token", || async {
         (guest.get(&series("oslo")).await.status == 401).then_some(())
     })

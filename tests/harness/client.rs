@@ -130,7 +130,11 @@ impl Client {
             let (parts, body) = self.pool.request(request).await?.into_parts();
             #[expect(clippy::disallowed_methods, reason = "the body is limited")]
             let body = Limited::new(body, MAX_BODY).collect().await.map_err(anyhow::Error::msg)?;
-            anyhow::Ok(Reply { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+            anyhow::Ok(Reply {
+                status: parts.status,
+                headers: parts.headers,
+                body: body.to_bytes(),
+            })
         };
         tokio::time::timeout(TIMEOUT, exchange).await?
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use client::{Client, Reply};
 pub use origin::{Origin, Scripted};
-pub use process::{Finished, Process, children_of, run, tidegate};
+pub use process::{Finished, Process, children_of, run, signal, tidegate};
 pub use stack::{Stack, Tier};
 
 /// Longest wait for a condition; far beyond what any of them takes.
@@ -43,5 +43,8 @@ where
 
 /// Returns the root of the checkout.
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the checkout exists")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .expect("the checkout exists")
 }

@@ -43,13 +43,10 @@ pub fn tidegate() -> PathBuf {
 /// # Panics
 /// It can't be started, or runs longer than [`PATIENCE`] allows.
 pub async fn run(arguments: &[&str]) -> Finished {
-    let output = Command::new(tidegate()).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    finish(output).await
-}
-
-async fn finish(mut command: Command) -> Finished {
-    let output = tokio::time::timeout(PATIENCE * 3, command.output());
-    let output = output.await.expect("the command must end").expect("the command must start");
+    let mut command = Command::new(tidegate());
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE * 5, command.output()).await;
+    let output = output.expect("the command must end").expect("the command must start");
     Finished {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -103,8 +100,11 @@ impl Process {
     }
 }
 
-/// Sends a signal to a process started by the test or by its stack.
-pub(crate) async fn signal(id: u32, name: &str) {
+/// Sends a signal by name to a process started by the test or by its stack.
+///
+/// # Panics
+/// It is not there.
+pub async fn signal(id: u32, name: &str) {
     let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await;
     assert!(status.expect("kill must start").success(), "process {id} must be there to signal");
 }

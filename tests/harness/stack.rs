@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::signal;
-use crate::{Client, PATIENCE, Process, children_of, eventually};
+use crate::{Client, Finished, PATIENCE, Process, children_of, eventually, run};
 
 /// The tiers that `up` starts, by their subcommands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +92,16 @@ impl Stack {
         Self::start_in(self.directory, project).await
     }
 
+    /// Runs a command of the binary against this stack's data directory, to its end.
+    ///
+    /// # Panics
+    /// It does not end.
+    pub async fn command(&self, words: &[&str]) -> Finished {
+        let data = self.data();
+        let data = data.to_str().expect("the path is text");
+        run(&[words, &["--data", data]].concat()).await
+    }
+
     /// Returns the data directory.
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
@@ -117,11 +126,18 @@ impl Stack {
     /// # Panics
     /// The file does not name it.
     pub fn listener(&self, tier: Tier, name: &str) -> Client {
+        Client::new(&format!("http://{}", self.address(tier, name)), None)
+    }
+
+    /// Returns the address of a listener named in a tier's configuration file.
+    ///
+    /// # Panics
+    /// The file does not name it.
+    pub fn address(&self, tier: Tier, name: &str) -> String {
         let file = self.data().join("run").join(format!("{}.toml", tier.as_str()));
         let text = std::fs::read_to_string(&file).expect("up writes a configuration for each tier");
         let table: toml::Table = text.parse().expect("up writes valid TOML");
-        let address = table["listen"][name].as_str().expect("the listener must be text");
-        Client::new(&format!("http://{address}"), None)
+        table["listen"][name].as_str().expect("the listener must be text").to_owned()
     }
 
     /// Returns the process id of a tier.
@@ -136,16 +152,6 @@ impl Stack {
             children.into_iter().find(|(_, words)| words.contains(&word)).map(|(id, _)| id)
         })
         .await
-    }
-
-    /// Kills a tier as a crash would.
-    ///
-    /// # Panics
-    /// It is not there.
-    pub async fn kill(&self, tier: Tier) -> u32 {
-        let id = self.process(tier).await;
-        signal(id, "KILL").await;
-        id
     }
 
     /// Waits until a tier runs as another process than `id` and reports to be ready.

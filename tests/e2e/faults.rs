@@ -1,0 +1,98 @@
+//! Crashes under load: whatever is killed, whenever, accepted rows are applied exactly once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::{Stack, Tier, eventually, signal};
+use tokio::process::Command;
+
+use crate::demo::demo;
+
+/// Kills of each tier that must hit it with work in flight.
+const KILLS: usize = 5;
+
+/// Rows that stream meanwhile: enough to outlast the kills.
+const ROWS: u64 = 800_000;
+
+/// Looks at a stopped process before it is let go again.
+const LOOKS: usize = 20;
+
+/// Kills a tier at a moment at which it holds work: it is stopped first, so that what it holds can
+/// be looked at, and let go if it holds none.
+async fn kill_at_work(stack: &Stack, tier: Tier) {
+    let id = stack.process(tier).await;
+    eventually("the tier has work in flight", || async {
+        // Only control can't be asked once it is stopped: its waiters send nothing.
+        let waited_for = tier == Tier::Control && has_waiters(stack).await;
+        signal(id, "STOP").await;
+        for _ in 0..LOOKS {
+            if waited_for || holds_work(stack, tier).await {
+                signal(id, "KILL").await;
+                return Some(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        signal(id, "CONT").await;
+        None
+    })
+    .await;
+    stack.recovered(tier, id).await;
+}
+
+/// Returns whether a stopped tier has a request unread or a batch claimed.
+async fn holds_work(stack: &Stack, tier: Tier) -> bool {
+    match tier {
+        Tier::Edge => unread_bytes(port(stack.ready("https"))) > 0,
+        Tier::Api => unread_bytes(port(&stack.address(tier, "public"))) > 0,
+        Tier::Worker => claimed_batches(&stack.data().join("store.db")).await > 0,
+        Tier::Control => false,
+    }
+}
+
+async fn has_waiters(stack: &Stack) -> bool {
+    let metrics = stack.listener(Tier::Control, "private").get("/metrics").await.text();
+    let gauge =
+        metrics.lines().find_map(|line| line.strip_prefix("tidegate_control_routing_waiters "));
+    gauge.and_then(|value| value.parse::<f64>().ok()).is_some_and(|waiters| waiters > 0.0)
+}
+
+fn port(url: &str) -> u16 {
+    let (_, port) = url.trim_end_matches('/').rsplit_once(':').expect("an address has a port");
+    port.parse().expect("a port is a number")
+}
+
+/// Returns the bytes that wait to be read on accepted connections of a port.
+fn unread_bytes(port: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc must be readable");
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let hex = |text: &str| u64::from_str_radix(text, 16).unwrap_or(0);
+    rows.filter(|row| {
+        let local = row[1].rsplit_once(':').map_or(0, |(_, port)| hex(port));
+        // 01 is ESTABLISHED.
+        local == u64::from(port) && row[3] == "01"
+    })
+    .map(|row| row[4].split_once(':').map_or(0, |(_, unread)| hex(unread)))
+    .sum()
+}
+
+async fn claimed_batches(store: &Path) -> u64 {
+    let statement = "select count(*) from dp_batch where state = 'running'";
+    let output = Command::new("sqlite3").arg("-readonly").arg(store).arg(statement).output().await;
+    let output = output.expect("the Debian package sqlite3 must be installed");
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_tier_may_be_killed_while_rows_stream() {
+    let stack = Stack::start().await;
+    let kills = async {
+        for _ in 0..KILLS {
+            for tier in Tier::ALL {
+                kill_at_work(&stack, tier).await;
+            }
+        }
+    };
+    let ((code, report, stderr), ()) = tokio::join!(demo(&stack, ROWS, 11), kills);
+    assert_eq!(code, 0, "{report}\n{stderr}");
+    assert_eq!(report["ok"], true, "{report}");
+}

@@ -55,6 +55,15 @@ impl FileLock {
             Err(TryLockError::Error(error)) => Err(failed(&self.path, error)),
         }
     }
+
+    /// Takes the lock if it is free, for as long as this value lives; returns whether it did.
+    ///
+    /// # Errors
+    /// The file system can't lock.
+    pub fn try_hold(&self) -> Result<bool, Error> {
+        // Closing the file releases the lock: the guard's early release is not wanted.
+        Ok(self.try_lock()?.map(std::mem::forget).is_some())
+    }
 }
 
 // === impl Held ===

@@ -1,0 +1,229 @@
+//! Claims about jobs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tidegate_core::job::Lane;
+use tokio::task::JoinSet;
+
+use super::{Broker, assert_waits, depth, job, jobs, number, soon, take};
+use crate::{QueueError, Settlement};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+pub(crate) async fn jobs_arrive_in_the_order_they_were_published(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    queue.publish(&jobs(Lane::Default, 0..40)).await.unwrap();
+    queue.publish(&jobs(Lane::Default, 40..100)).await.unwrap();
+    let mut consumer = queue.consume(&[Lane::Default], 100).await.unwrap();
+    let numbers: Vec<_> = take(&mut *consumer, 100).await.iter().map(number).collect();
+    assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+}
+
+pub(crate) async fn urgent_lanes_are_served_first(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    for (n, lane) in Lane::ALL.into_iter().rev().enumerate() {
+        queue.publish(&[job(lane, n)]).await.unwrap();
+    }
+    // Asked for in no order.
+    let lanes = [Lane::Low, Lane::High, Lane::Default];
+    let mut consumer = queue.consume(&lanes, 10).await.unwrap();
+    let numbers: Vec<_> = take(&mut *consumer, 3).await.iter().map(number).collect();
+    assert_eq!(numbers, [3, 2, 1]);
+    assert_eq!(depth(&*queue, Lane::Long).await, (1, 0, 0));
+}
+
+pub(crate) async fn a_job_arrives_as_it_was_published(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    let mut published = job(Lane::High, 1);
+    published.traceparent = Some("00-0af7-b7ad-01".to_owned());
+    published.cohort = Some(9_999);
+    published.attempt = 3;
+    queue.publish(std::slice::from_ref(&published)).await.unwrap();
+    let mut consumer = queue.consume(&[Lane::High], 1).await.unwrap();
+    let delivery = take(&mut *consumer, 1).await.remove(0);
+    assert_eq!((delivery.job, delivery.redelivered), (published, false));
+}
+
+pub(crate) async fn a_job_published_by_another_process_wakes_a_waiting_consumer(
+    broker: &dyn Broker,
+) {
+    let (here, there) = (broker.connect().await, broker.connect().await);
+    let mut consumer = here.consume(&[Lane::Default], 4).await.unwrap();
+    for n in 0..50 {
+        let published = [job(Lane::Default, n)];
+        // The consumer is polled first: it waits when the job comes.
+        let (delivery, ()) = tokio::join!(biased; soon(consumer.next()), async {
+            there.publish(&published).await.unwrap();
+        });
+        let delivery = delivery.unwrap();
+        assert_eq!(number(&delivery), n);
+        consumer.settle(vec![(delivery.tag, Settlement::Ack)]).await.unwrap();
+    }
+}
+
+pub(crate) async fn prefetch_bounds_unsettled_deliveries(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    queue.publish(&jobs(Lane::Default, 0..10)).await.unwrap();
+    let mut consumer = queue.consume(&[Lane::Default], 3).await.unwrap();
+    let taken = take(&mut *consumer, 3).await;
+    assert_waits(consumer.next()).await;
+    assert_eq!(depth(&*queue, Lane::Default).await, (7, 3, 0));
+
+    consumer.settle(vec![(taken[1].tag, Settlement::Ack)]).await.unwrap();
+    let next = take(&mut *consumer, 1).await.remove(0);
+    assert_eq!(number(&next), 3);
+    assert_waits(consumer.next()).await;
+    assert_eq!(depth(&*queue, Lane::Default).await, (6, 3, 0));
+}
+
+pub(crate) async fn a_dropped_call_loses_no_message(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    queue.publish(&jobs(Lane::Default, 0..64)).await.unwrap();
+    let mut consumer = queue.consume(&[Lane::Default], 4).await.unwrap();
+    let mut numbers = Vec::new();
+    while numbers.len() < 64 {
+        // Dropped at the first moment it has to wait, again and again.
+        let taken = tokio::select! {
+            biased;
+            delivery = consumer.next() => Some(delivery.unwrap()),
+            () = tokio::task::yield_now() => None,
+        };
+        if let Some(delivery) = taken {
+            numbers.push(number(&delivery));
+            consumer.settle(vec![(delivery.tag, Settlement::Ack)]).await.unwrap();
+        }
+    }
+    assert_eq!(numbers, (0..64).collect::<Vec<_>>());
+    assert_eq!(depth(&*queue, Lane::Default).await, (0, 0, 0));
+}
+
+pub(crate) async fn each_settlement_does_what_it_says(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    queue.publish(&jobs(Lane::Default, 0..5)).await.unwrap();
+    let mut consumer = queue.consume(&[Lane::Default], 10).await.unwrap();
+    let taken = take(&mut *consumer, 5).await;
+    let settlements = [
+        Settlement::Ack,
+        Settlement::Retry { after: HOUR },
+        Settlement::Retry { after: Duration::ZERO },
+        Settlement::Release,
+        Settlement::DeadLetter { reason: "no such kind".to_owned() },
+    ];
+    let tags = taken.iter().map(|delivery| delivery.tag);
+    consumer.settle(tags.zip(settlements).collect()).await.unwrap();
+    // The one that waits for its retry is ready as well.
+    assert_eq!(depth(&*queue, Lane::Default).await, (3, 0, 1));
+
+    let mut again = take(&mut *consumer, 2).await;
+    again.sort_by_key(number);
+    let told: Vec<_> = again
+        .iter()
+        .map(|delivery| (number(delivery), delivery.job.attempt, delivery.redelivered))
+        .collect();
+    assert_eq!(told, [(2, 1, false), (3, 0, false)]);
+    assert!(again.iter().all(|delivery| taken.iter().all(|first| first.tag != delivery.tag)));
+    assert_eq!(depth(&*queue, Lane::Default).await, (1, 2, 1));
+}
+
+pub(crate) async fn a_retry_wakes_a_consumer_when_it_is_due(broker: &dyn Broker) {
+    let (here, there) = (broker.connect().await, broker.connect().await);
+    here.publish(&[job(Lane::Default, 0)]).await.unwrap();
+    let mut failing = here.consume(&[Lane::Default], 1).await.unwrap();
+    let first = take(&mut *failing, 1).await.remove(0);
+    let mut waiting = there.consume(&[Lane::Default], 1).await.unwrap();
+    let after = Duration::from_millis(30);
+    let (again, ()) = tokio::join!(biased; soon(waiting.next()), async {
+        failing.settle(vec![(first.tag, Settlement::Retry { after })]).await.unwrap();
+    });
+    let again = again.unwrap();
+    assert_eq!((again.job.attempt, again.tag.fence > first.tag.fence), (1, true));
+}
+
+pub(crate) async fn a_dropped_consumer_gives_back_at_once(broker: &dyn Broker) {
+    let (here, there) = (broker.connect().await, broker.connect().await);
+    here.publish(&jobs(Lane::Default, 0..3)).await.unwrap();
+    let mut leaving = here.consume(&[Lane::Default], 3).await.unwrap();
+    take(&mut *leaving, 1).await;
+    let mut waiting = there.consume(&[Lane::Default], 3).await.unwrap();
+    let (first, ()) = tokio::join!(biased; soon(waiting.next()), async { drop(leaving) });
+    let mut taken = vec![first.unwrap()];
+    taken.extend(take(&mut *waiting, 2).await);
+    let told: Vec<_> =
+        taken.iter().map(|delivery| (number(delivery), delivery.redelivered)).collect();
+    // Only the first was ever handed out.
+    assert_eq!(told, [(0, true), (1, false), (2, false)]);
+}
+
+pub(crate) async fn a_settlement_by_a_consumer_taken_for_dead_changes_nothing(broker: &dyn Broker) {
+    let (here, there) = (broker.connect().await, broker.connect().await);
+    here.publish(&jobs(Lane::Default, 0..2)).await.unwrap();
+    let mut zombie = here.consume(&[Lane::Default], 2).await.unwrap();
+    let held = take(&mut *zombie, 2).await;
+    broker.presume_dead().await;
+
+    let mut heir = there.consume(&[Lane::Default], 2).await.unwrap();
+    let inherited = take(&mut *heir, 2).await;
+    for (before, after) in held.iter().zip(&inherited) {
+        assert_eq!(before.job, after.job);
+        assert!(after.redelivered && after.tag.fence > before.tag.fence);
+    }
+    let reason = "too late".to_owned();
+    let settlements =
+        vec![(held[0].tag, Settlement::Ack), (held[1].tag, Settlement::DeadLetter { reason })];
+    zombie.settle(settlements).await.unwrap();
+    assert_eq!(depth(&*there, Lane::Default).await, (0, 2, 0));
+    assert!(matches!(soon(zombie.next()).await, Err(QueueError::Disconnected)));
+
+    let acks = inherited.iter().map(|delivery| (delivery.tag, Settlement::Ack)).collect();
+    heir.settle(acks).await.unwrap();
+    assert_eq!(depth(&*there, Lane::Default).await, (0, 0, 0));
+}
+
+pub(crate) async fn consumers_share_the_work_and_none_gets_what_another_holds(broker: &dyn Broker) {
+    const JOBS: usize = 600;
+    let mut tasks = JoinSet::new();
+    let publisher = broker.connect().await;
+    for _ in 0..4 {
+        let queue = broker.connect().await;
+        tasks.spawn(async move {
+            let mut consumer = queue.consume(&[Lane::Default, Lane::Low], 16).await.unwrap();
+            let mut numbers = Vec::new();
+            loop {
+                let delivery = soon(consumer.next()).await.unwrap();
+                assert!(!delivery.redelivered);
+                let lane = delivery.job.lane;
+                numbers.push(number(&delivery));
+                consumer.settle(vec![(delivery.tag, Settlement::Ack)]).await.unwrap();
+                // The last jobs tell their consumers to end.
+                if lane == Lane::Low {
+                    return numbers;
+                }
+            }
+        });
+    }
+    publisher.publish(&jobs(Lane::Default, 0..JOBS)).await.unwrap();
+    publisher.publish(&jobs(Lane::Low, JOBS..JOBS + 4)).await.unwrap();
+    let numbers: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    let distinct: BTreeSet<_> = numbers.iter().copied().collect();
+    assert_eq!((numbers.len(), distinct), (JOBS + 4, (0..JOBS + 4).collect()));
+}
+
+pub(crate) async fn depth_names_the_oldest_job_of_a_lane(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    let oldest = async |lane: Lane| {
+        let depths = queue.depth().await.unwrap();
+        depths.into_iter().find(|depth| depth.lane == lane).unwrap().oldest
+    };
+    assert_eq!(oldest(Lane::Default).await, None);
+    queue.publish(&jobs(Lane::Default, 0..2)).await.unwrap();
+    let ready = oldest(Lane::Default).await;
+    assert!(ready.is_some());
+    let mut consumer = queue.consume(&[Lane::Default], 1).await.unwrap();
+    let held = take(&mut *consumer, 1).await.remove(0);
+    assert_eq!(oldest(Lane::Default).await, ready);
+    let retry = Settlement::Retry { after: HOUR };
+    consumer.settle(vec![(held.tag, retry)]).await.unwrap();
+    assert_eq!(oldest(Lane::Default).await, ready);
+    assert_eq!(oldest(Lane::High).await, None);
+}

@@ -104,6 +104,13 @@ pub enum Refresh {
 // === impl EdgePlan ===
 
 impl EdgePlan {
+    /// Returns the plan without routes, which a deployment follows until it has a product.
+    ///
+    /// Everyone knows its digest: an edge need not fetch it.
+    pub fn empty() -> Self {
+        Self { product: "-".to_owned(), routes: Vec::new() }
+    }
+
     /// Puts the more specific routes first, so that the first match is the best one.
     pub fn sort_routes(&mut self) {
         self.routes.sort_by(|a, b| {

@@ -1,0 +1,29 @@
+//! Shows how much work waits in the queue.
+
+use std::time::Duration;
+
+use tidegate_core::clock::Timestamp;
+use tidegate_core::shutdown::Shutdown;
+use tidegate_queue::SharedQueue;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::metrics::metrics;
+
+/// How often to look.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Samples the queue until `shutdown`.
+pub(crate) async fn run(queue: SharedQueue, shutdown: Shutdown) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        match queue.depth().await {
+            Ok(depths) => metrics().depths(&depths, Timestamp::now()),
+            Err(error) => tracing::warn!(error = %error, "Queue's depth could not be read."),
+        }
+    }
+}

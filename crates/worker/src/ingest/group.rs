@@ -1,0 +1,78 @@
+//! Which batches share a transaction.
+
+use std::collections::HashMap;
+
+use tidegate_store::Claim;
+use uuid::Uuid;
+
+use super::Ticket;
+
+/// Rows applied in one transaction, unless one batch has more: others wait for its commit.
+const MAX_ROWS: usize = 25_000;
+
+/// Claimed batches and the deliveries that asked for them.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) tickets: Vec<Ticket>,
+}
+
+/// Cuts claims into groups, in order; returns also the tickets of batches that were not claimed.
+pub(super) fn form(claims: Vec<Claim>, tickets: Vec<Ticket>) -> (Vec<Group>, Vec<Ticket>) {
+    let sizes: Vec<usize> = claims.iter().map(|claim| claim.rows.len()).collect();
+    let mut claims = claims.into_iter();
+    let mut groups = Vec::new();
+    let mut group_of: HashMap<Uuid, usize> = HashMap::new();
+    for size in cut(&sizes, MAX_ROWS) {
+        let claims: Vec<Claim> = claims.by_ref().take(size).collect();
+        group_of.extend(claims.iter().map(|claim| (claim.id, groups.len())));
+        groups.push(Group { claims, tickets: Vec::new() });
+    }
+    let mut unclaimed = Vec::new();
+    for ticket in tickets {
+        match group_of.get(&ticket.batch) {
+            Some(&group) => groups[group].tickets.push(ticket),
+            None => unclaimed.push(ticket),
+        }
+    }
+    (groups, unclaimed)
+}
+
+/// Returns how many neighbours to take together so that none of the sums exceeds `most`.
+fn cut(sizes: &[usize], most: usize) -> Vec<usize> {
+    let mut groups = Vec::new();
+    let mut sum = 0usize;
+    for &size in sizes {
+        match groups.last_mut() {
+            Some(count) if sum.saturating_add(size) <= most => {
+                *count += 1;
+                sum += size;
+            }
+            _ => {
+                groups.push(1);
+                sum = size;
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(sizes: &[usize], expected: &[usize]) {
+        assert_eq!(cut(sizes, 100), expected, "{sizes:?}");
+    }
+
+    #[test]
+    fn groups_are_as_large_as_the_bound_allows() {
+        check(&[], &[]);
+        check(&[0, 0, 0], &[3]);
+        check(&[50, 50, 1], &[2, 1]);
+        check(&[60, 60, 40, 10], &[1, 2, 1]);
+        check(&[1, 500, 1], &[1, 1, 1]);
+        check(&[100, usize::MAX, 100], &[1, 1, 1]);
+    }
+}

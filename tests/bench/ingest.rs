@@ -1,0 +1,93 @@
+//! Rows in through the edge over TLS: validated, deduplicated, rolled up into two views, checked.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use e2e::Client;
+use tokio::time::Instant;
+
+use crate::processes::Servers;
+use crate::stack::Stack;
+use crate::table::{Goal, Table};
+use crate::words::{Extent, Words};
+use crate::writer::{self, Rows};
+
+/// Rows of one comparison of costs.
+const SAMPLE: u64 = 100_000;
+
+/// Rows in one request.
+const BATCH: u64 = 5_000;
+
+/// Measures throughput at several sizes, and how the cost of a row grows with the tables.
+pub(crate) async fn measure(words: &Words, table: &mut Table) -> anyhow::Result<()> {
+    let stack = Stack::start(&words.tidegate).await?;
+    demo(&stack, 100_000, Goal::None, table).await?;
+    stack.stop().await?;
+
+    let stack = Stack::start(&words.tidegate).await?;
+    let (client, servers) = (stack.client()?, stack.servers()?);
+    let small = cost(&client, servers, "before").await?;
+    demo(&stack, 1_000_000, Goal::AtLeast(80_000.0), table).await?;
+    let mut rows = 1_000_000;
+    if words.extent == Extent::Long {
+        demo(&stack, 5_000_000, Goal::None, table).await?;
+        rows += 5_000_000;
+    }
+    let large = cost(&client, servers, "after").await?;
+    stack.stop().await?;
+
+    let micros = |cost: Duration| cost.as_secs_f64() * 1e6 / SAMPLE as f64;
+    table.figure("cost of a row, first 0.1 M", Goal::None, micros(small), "µs of server CPU");
+    let name = format!("cost of a row, 0.1 M more after {} M", rows / 1_000_000);
+    table.figure(&name, Goal::None, micros(large), "µs of server CPU");
+    let ratio = micros(large) / micros(small);
+    table.figure("cost ratio, large to small", Goal::AtMost(1.8), ratio, "×");
+    Ok(())
+}
+
+/// Runs the demo, whose rate is from the first request to the last applied row. The CPU time holds
+/// the demo's checks too: every group of both views is listed before and after.
+async fn demo(stack: &Stack, rows: u64, goal: Goal, table: &mut Table) -> anyhow::Result<()> {
+    let servers = stack.servers()?;
+    let before = servers.cpu().await?;
+    let report = stack.demo(rows, rows).await?;
+    let cpu = servers.cpu().await?.saturating_sub(before).as_secs_f64();
+    let number = |name: &str| {
+        let value = report.get(name).and_then(serde_json::Value::as_f64);
+        value.with_context(|| format!("the demo reports no {name}"))
+    };
+    let size = format!("{:.1} M rows", rows as f64 / 1e6);
+    table.figure(&format!("ingest, {size}"), goal, number("rows_per_s")?, "rows/s");
+    let per_cpu = rows as f64 / cpu;
+    table.figure(&format!("ingest, {size}"), Goal::None, per_cpu, "rows/server CPU second");
+    let hits = number("hit_ratio")? * 100.0;
+    table.figure(&format!("cache hits meanwhile, {size}"), Goal::None, hits, "%");
+    Ok(())
+}
+
+/// Returns the servers' CPU time for one sample of rows, everything else at rest.
+async fn cost(client: &Client, servers: Servers, run: &str) -> anyhow::Result<Duration> {
+    settle(servers).await?;
+    let before = servers.cpu().await?;
+    // The same hours each time: groups are made the first time, and merged with the second.
+    writer::send_all(client, Rows::new(run, 3), SAMPLE, BATCH).await?;
+    settle(servers).await?;
+    Ok(servers.cpu().await?.saturating_sub(before))
+}
+
+/// Waits until the servers have nothing left to do, such as a checkpoint.
+async fn settle(servers: Servers) -> anyhow::Result<()> {
+    const QUIET: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(20);
+    let started = Instant::now();
+    let mut spent = servers.cpu().await?;
+    while started.elapsed() < LONGEST {
+        tokio::time::sleep(QUIET).await;
+        let now = servers.cpu().await?;
+        if now.saturating_sub(spent) <= QUIET / 20 {
+            break;
+        }
+        spent = now;
+    }
+    Ok(())
+}

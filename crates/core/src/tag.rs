@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// The response header that lists tags, separated by spaces.
 pub const HEADER: &str = "surrogate-key";
 
-/// Most fine tags one purge names; beyond it only the coarse tag is purged.
+/// Most fine tags one purge names; beyond it the coarse tag and the wide one are purged.
 pub const MAX_FINE_TAGS: usize = 256;
 
 /// Returns the tag of everything that belongs to one tenant's product.
@@ -13,9 +13,16 @@ pub fn product(tenant: &str, product: &str) -> String {
     format!("{tenant}/{product}")
 }
 
-/// Returns the coarse tag of a view: every response made from any of its groups carries it.
+/// Returns the coarse tag of a view: responses that may show any of its groups carry it, and every
+/// change of the view purges it.
 pub fn view(tenant: &str, product: &str, view: &str) -> String {
     format!("{tenant}/{product}/v:{view}")
+}
+
+/// Returns the wide tag of a view: responses that are narrowed to a fine tag carry it, and a change
+/// purges it that touches too many fine tags to name. With the coarse tag it is the whole view.
+pub fn view_narrowed(tenant: &str, product: &str, view: &str) -> String {
+    format!("{tenant}/{product}/v:{view}:*")
 }
 
 /// Returns the tag of a dataset's base rows.

@@ -1,8 +1,15 @@
 //! A checked contract: what `product.toml` declares, resolved and ready to use.
 
+mod endpoint;
+
+pub(crate) use endpoint::is_always_given;
+pub use endpoint::{Binding, Cache, Endpoint, Field, Format, Page, Rate, Source, Top};
+
+use std::collections::HashMap;
 use std::time::Duration;
 
-use tidegate_core::param::ParamPlan;
+use crate::expr::Expr;
+use crate::rule::Rule;
 
 /// A compiled data product.
 #[derive(Clone, Debug)]
@@ -47,6 +54,21 @@ pub struct Dataset {
     pub max_batch_rows: usize,
     /// Most bytes of one request's body, after decompression.
     pub max_body_bytes: usize,
+    /// Columns that are computed from the row as it was sent, before any constraint is looked at.
+    pub(crate) transforms: Vec<(usize, Expr)>,
+    /// Predicates over the whole row, after the constraints of its columns.
+    pub(crate) checks: Vec<Check>,
+    /// Position of each column by its name.
+    pub(crate) positions: HashMap<String, usize>,
+}
+
+/// A predicate that every row must fulfil.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    /// Name in error messages.
+    pub(crate) name: String,
+    /// The predicate; a row for which it is false is rejected.
+    pub(crate) expr: Expr,
 }
 
 /// What happens to a batch with bad rows.
@@ -67,6 +89,11 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Absent or null is allowed.
     pub nullable: bool,
+    /// Which values are allowed.
+    pub(crate) rule: Rule,
+    /// Seed of the column's part in a row's hash, made from the name: adding or moving a column
+    /// leaves the hashes of stored rows as they are.
+    pub(crate) seed: u64,
 }
 
 /// The type of a column.
@@ -114,6 +141,8 @@ pub struct View {
     pub tags: Vec<usize>,
     /// Order of the primary key's columns, and of further indexes: made from how endpoints read.
     pub access_paths: Vec<Vec<GroupPart>>,
+    /// Only rows for which it is true are counted.
+    pub(crate) filter: Option<Expr>,
 }
 
 /// The time bucket of a view.
@@ -176,51 +205,6 @@ pub enum Formula {
     },
 }
 
-/// A read that clients may make.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// Name in metrics, tags and OpenAPI.
-    pub name: String,
-    /// Template of the whole path, `/v1/{product}` included.
-    pub path: String,
-    /// Typed parameters, those of the path first.
-    pub params: Vec<ParamPlan>,
-    /// What is read.
-    pub source: Source,
-    /// Cache policy.
-    pub cache: Cache,
-    /// `None`: public.
-    pub scope: Option<String>,
-    /// Hash of everything the response's shape depends on.
-    pub hash: String,
-    /// How long the api may take.
-    pub timeout: Duration,
-    /// Most requests at once; more are refused.
-    pub concurrency: usize,
-    /// Most rows in a response; an answer that would be longer is refused with 422.
-    pub max_rows: usize,
-}
-
-/// What an endpoint reads.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// Groups of a view. Positions are those of [`Contract::views`].
-    View(usize),
-    /// Rows of a dataset. Positions are those of [`Contract::datasets`].
-    Dataset(usize),
-}
-
-/// Cache policy of an endpoint, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cache {
-    /// Freshness lifetime in shared caches.
-    pub ttl_s: u32,
-    /// `stale-while-revalidate`.
-    pub swr_s: u32,
-    /// `stale-if-error`.
-    pub sie_s: u32,
-}
-
 // === impl Contract ===
 
 impl Contract {
@@ -233,4 +217,77 @@ impl Contract {
     pub fn view(&self, name: &str) -> Option<(usize, &View)> {
         self.views.iter().enumerate().find(|(_, view)| view.name == name)
     }
+
+    /// Returns the endpoint called `name`.
+    pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.name == name)
+    }
+
+    /// Returns the dataset that a view is maintained from.
+    pub fn dataset_of(&self, view: &View) -> &Dataset {
+        &self.datasets[view.dataset]
+    }
+}
+
+// === impl Dataset ===
+
+impl Dataset {
+    /// Returns the position of the column called `name`.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.positions.get(name).copied()
+    }
+}
+
+// === impl View ===
+
+impl View {
+    /// Returns how many values name a group: the dimensions, and the bucket if there is one.
+    pub fn group_width(&self) -> usize {
+        self.group_by.len() + usize::from(self.bucket.is_some())
+    }
+
+    /// Returns the position of a part within a group's values.
+    pub fn position_of(&self, part: GroupPart) -> usize {
+        match part {
+            GroupPart::Dim(dim) => dim,
+            GroupPart::Bucket => self.group_by.len(),
+        }
+    }
+}
+
+// === impl Bucket ===
+
+impl Bucket {
+    /// Returns the start of the bucket that holds a time.
+    pub fn start(&self, at_us: i64) -> i64 {
+        align_down(at_us, self.every_us)
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    /// Returns the column that is aggregated.
+    pub fn column(self) -> usize {
+        match self {
+            Self::Count(column) | Self::Sum(column) | Self::Min(column) | Self::Max(column) => {
+                column
+            }
+        }
+    }
+
+    /// Returns the aggregate's word, the first part of its name in tables and listings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Count(_) => "count",
+            Self::Sum(_) => "sum",
+            Self::Min(_) => "min",
+            Self::Max(_) => "max",
+        }
+    }
+}
+
+/// Rounds a time down to a multiple of a width since the epoch.
+pub(crate) fn align_down(at_us: i64, every_us: i64) -> i64 {
+    at_us.saturating_sub(at_us.rem_euclid(every_us.max(1)))
 }

@@ -7,7 +7,16 @@ pub mod args;
 pub mod failure;
 pub mod output;
 
+pub mod settings;
+mod target;
+
+pub mod client;
+
 pub mod demo;
+pub mod product;
+pub mod tiers;
+pub mod token;
+pub mod up;
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
@@ -19,7 +28,14 @@ use crate::output::Output;
 /// The command failed, was refused or could not be verified; the failure says which.
 pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     match cli.command {
+        Command::Up(args) => up::run(args, output).await,
         Command::Demo(args) => demo::run(args, output).await,
+        Command::Product(command) => product::run(command, output).await,
+        Command::Token(command) => token::run(command, output).await,
+        Command::Edge(words) => tiers::edge(words, output).await,
+        Command::Api(words) => tiers::api(words, output).await,
+        Command::Worker(words) => tiers::worker(words, output).await,
+        Command::Control(words) => tiers::control(words, output).await,
         Command::Version => output.version(),
     }
 }

@@ -29,14 +29,10 @@ impl Output {
     /// # Errors
     /// Standard output is closed.
     pub fn result(self, text: &str, value: &impl Serialize) -> io::Result<()> {
-        let line = match self {
-            Self::Text => text.to_owned(),
-            Self::Json => serde_json::to_string(value)?,
-        };
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{line}")?;
-        // Standard output is buffered when it is a pipe, and a reader may wait for this line.
-        stdout.flush()
+        match self {
+            Self::Text => line(text),
+            Self::Json => line(&serde_json::to_string(value)?),
+        }
     }
 
     /// Writes how a command failed, the causes after the message.
@@ -54,6 +50,17 @@ impl Output {
         self.result(&format!("tidegate {version}"), &json!({ "version": version }))?;
         Ok(())
     }
+}
+
+/// Writes a line to standard output.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    // Buffered when it is a pipe, and a reader may wait for this line.
+    stdout.flush()
 }
 
 /// Writes a line for a person to standard error.

@@ -1,3 +1,5 @@
+//! What control answers, asked through its router.
+
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::{BodyExt, Limited};

@@ -1,0 +1,76 @@
+//! Which store a command works on.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tidegate_core::config::Backend;
+use tidegate_store::SqliteStore;
+
+use crate::args::{DATA, Target};
+use crate::failure::Failure;
+use crate::up::data::{control_state, product_file, store_file};
+
+/// A store, and the data directory it belongs to.
+#[derive(Debug)]
+pub(crate) struct Place {
+    store: PathBuf,
+    directory: Option<PathBuf>,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Finds the store that the words name.
+    pub(crate) fn find(target: &Target) -> Result<Self, Failure> {
+        let directory = match (&target.data, &target.store) {
+            (Some(data), _) => data.clone(),
+            (None, Some(store)) => {
+                let Backend::Sqlite(store) = store.parse().map_err(|problem: String| {
+                    Failure::usage(anyhow::anyhow!("--store: {problem}"))
+                })?;
+                return Ok(Self { store, directory: None });
+            }
+            (None, None) => PathBuf::from(DATA),
+        };
+        Ok(Self { store: store_file(&directory), directory: Some(directory) })
+    }
+
+    /// Opens the store; one that is not there is made only by who may begin a data directory.
+    pub(crate) async fn open(&self, missing: Missing) -> anyhow::Result<SqliteStore> {
+        if missing == Missing::Refuse && !self.store.exists() {
+            anyhow::bail!(
+                "there is no store {}; start `tidegate up` first, or name another with --data or \
+                 --store",
+                self.store.display()
+            );
+        }
+        let path = self.store.clone();
+        tokio::task::spawn_blocking(move || SqliteStore::open(&path))
+            .await?
+            .with_context(|| format!("the store {} can't be opened", self.store.display()))
+    }
+
+    /// Returns the data directory, unless a store was named by itself.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
+    /// Returns the product that control follows, if a data directory is meant.
+    pub(crate) fn product_file(&self) -> Option<PathBuf> {
+        self.directory.as_deref().map(product_file)
+    }
+
+    /// Returns where the state of the control that governs the store would lie: beside it.
+    pub(crate) fn control_state(&self) -> PathBuf {
+        control_state(self.store.parent().unwrap_or(Path::new("")))
+    }
+}
+
+/// What to do about a store that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Make it.
+    Create,
+    /// Say so.
+    Refuse,
+}

@@ -1,0 +1,116 @@
+//! Writes each child's configuration, the same files that a tier reads in production.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tidegate_control::config::Environment;
+use tidegate_core::file;
+use tidegate_core::keys::PublicKey;
+
+use crate::up::data::DataDir;
+use crate::up::ports::Ports;
+use crate::up::project::Project;
+use crate::up::supervise::Spec;
+use crate::up::tier::Tier;
+
+/// Stored responses of the edge; the whole stack is to fit a small machine.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// Name of control in logs; the profile names the other tiers.
+const CONTROL: &str = "control";
+
+/// Who is where.
+pub(crate) struct Layout<'a> {
+    pub(crate) data: &'a DataDir,
+    pub(crate) project: &'a Project,
+    pub(crate) ports: &'a Ports,
+    pub(crate) public_key: PublicKey,
+    pub(crate) release: &'a str,
+}
+
+/// Writes all configurations, and returns which children to run on them.
+pub(crate) fn write(layout: &Layout<'_>) -> anyhow::Result<Vec<Spec>> {
+    let profile = layout.data.profile();
+    file::replace(&profile, layout.project.source.as_bytes(), file::READABLE)
+        .with_context(|| format!("{} can't be written", profile.display()))?;
+    let tiers = &layout.project.profile.tiers;
+    [
+        (Tier::Api, tiers.api.as_str(), api(layout)),
+        (Tier::Control, CONTROL, control(layout)),
+        (Tier::Worker, tiers.worker.as_str(), worker(layout)),
+        (Tier::Edge, tiers.edge.as_str(), edge(layout)),
+    ]
+    .into_iter()
+    .map(|(tier, name, content)| {
+        let config = layout.data.config(tier);
+        let text = toml::Table::try_from(content).context("a configuration must be TOML")?;
+        file::replace(&config, text.to_string().as_bytes(), file::READABLE)
+            .with_context(|| format!("{} can't be written", config.display()))?;
+        Ok(Spec { tier, name: name.to_owned(), config })
+    })
+    .collect()
+}
+
+fn api(layout: &Layout<'_>) -> Value {
+    json!({
+        "supervised": true,
+        "store": sqlite(&layout.data.store()),
+        "queue": sqlite(&layout.data.queue()),
+        "listen": {
+            "public": layout.ports.api.address(),
+            "private": layout.ports.private(Tier::Api),
+        },
+    })
+}
+
+fn control(layout: &Layout<'_>) -> Value {
+    json!({
+        "supervised": true,
+        "profile": layout.data.profile(),
+        "product": layout.data.product(),
+        "release": layout.release,
+        "environment": Environment::Local,
+        "state": layout.data.control(),
+        "listen": {
+            "address": layout.ports.control.address(),
+            "private": layout.ports.private(Tier::Control),
+        },
+        "stable": {
+            "api": [layout.ports.api.address()],
+            "internal": [layout.ports.private(Tier::Api)],
+        },
+    })
+}
+
+fn worker(layout: &Layout<'_>) -> Value {
+    json!({
+        "supervised": true,
+        "store": sqlite(&layout.data.store()),
+        "queue": sqlite(&layout.data.queue()),
+        "listen": { "private": layout.ports.private(Tier::Worker) },
+    })
+}
+
+fn edge(layout: &Layout<'_>) -> Value {
+    json!({
+        "supervised": true,
+        "queue": sqlite(&layout.data.queue()),
+        "listen": {
+            "https": layout.ports.https.address(),
+            "http": layout.ports.http.address(),
+            "private": layout.ports.private(Tier::Edge),
+        },
+        "tls": { "development": layout.data.tls() },
+        "cache": { "capacity_bytes": CACHE_BYTES },
+        "control": {
+            "address": layout.ports.control.address(),
+            "public_key": layout.public_key.to_hex(),
+            "project": layout.project.profile.name,
+            "state": layout.data.edge(),
+        },
+    })
+}
+
+fn sqlite(path: &std::path::Path) -> String {
+    // The data directory's name was checked to be UTF-8.
+    format!("sqlite:{}", path.display())
+}

@@ -101,8 +101,9 @@ fn transact(
         match work(connection) {
             Ran::Kept(report) => reports.push(report),
             Ran::Failed(report) => {
-                connection.prepare_cached("rollback to work")?.execute(())?;
+                // First: a full disk has ended the whole transaction, and then undoing fails.
                 report(Ok(()));
+                connection.prepare_cached("rollback to work")?.execute(())?;
             }
         }
         connection.prepare_cached("release work")?.execute(())?;

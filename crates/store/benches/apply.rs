@@ -1,0 +1,234 @@
+//! What accepting, claiming, applying and reading cost at several table sizes.
+//!
+//! `cargo bench -p tidegate-store -- [ROWS] [MINUTES]`: rows in all, and the minutes between two
+//! readings of a series (more minutes: more groups for as many rows). Rows arrive in the order of
+//! time in batches of 5 000, from 40 cities with 25 stations that measure 4 pollutants each.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench talks to the terminal and has nobody to report an error to"
+)]
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_core::clock::Timestamp;
+use tidegate_product::contract::GroupPart;
+use tidegate_product::fold::Value;
+use tidegate_product::read::{GroupsPlan, Order, ReadPlan};
+use tidegate_store::{
+    Applied, NewBatch, NewToken, ReadRequest, SqliteStore, Store as _, StoredContract,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+const BATCH: u64 = 5_000;
+const CITIES: u64 = 40;
+const SERIES: u64 = CITIES * 25 * 4;
+const POLLUTANTS: [&str; 4] = ["pm25", "pm10", "no2", "o3"];
+const TENANT: &str = "default";
+
+/// Batches that each figure is taken over.
+const WINDOW: u64 = 10;
+
+struct Bench {
+    store: SqliteStore,
+    contract: Arc<StoredContract>,
+    begin: Timestamp,
+    tick: Duration,
+}
+
+/// Time spent in each step of ingest.
+#[derive(Default)]
+struct Spent {
+    accept: Duration,
+    claim: Duration,
+    apply: Duration,
+}
+
+// === impl Bench ===
+
+impl Bench {
+    async fn open(path: &std::path::Path, rows: u64, tick: Duration) -> Self {
+        let source = include_str!("../../../deploy/products/air.toml");
+        let contract = tidegate_product::compile("air.toml", source).unwrap();
+        let store = SqliteStore::open(path).unwrap();
+        let now = Timestamp::now();
+        let contract = store.apply_contract(&contract, now).await.unwrap();
+        let begin = now.before(tick * u32::try_from(rows / SERIES + 1).unwrap());
+        Self { store, contract, begin, tick }
+    }
+
+    /// Makes one batch; not part of any figure.
+    fn batch(&self, number: u64) -> NewBatch {
+        let (position, dataset) = self.contract.contract.dataset("readings").unwrap();
+        let mut body = String::new();
+        for row in number * BATCH..(number + 1) * BATCH {
+            let (tick, series) = (row / SERIES, row % SERIES);
+            let at = self.begin.after(self.tick * u32::try_from(tick).unwrap());
+            let (station, pollutant) = (series / 4, series % 4);
+            writeln!(
+                body,
+                r#"{{"reading_id":"r{row:012}","station":"st{station:04}","city":"city{:02}","pollutant":"{}","ts":"{}","value":{}.{:02}}}"#,
+                station % CITIES,
+                POLLUTANTS[usize::try_from(pollutant).unwrap()],
+                at.to_rfc3339(),
+                row * 7_919 % 500,
+                row % 100,
+            )
+            .unwrap();
+        }
+        let parsed =
+            tidegate_product::validate::ndjson(dataset, body.as_bytes(), Timestamp::now()).unwrap();
+        assert!(parsed.rejected.is_empty(), "{:?}", parsed.rejected.first());
+        NewBatch {
+            id: Uuid::now_v7(),
+            tenant: TENANT.to_owned(),
+            contract: Arc::clone(&self.contract),
+            dataset: position,
+            idempotency_key: None,
+            fingerprint: [0; 32],
+            rows: parsed.rows,
+            lines: parsed.lines,
+            rejected: parsed.rejected,
+            traceparent: None,
+        }
+    }
+
+    async fn ingest(&self, number: u64, spent: &mut Spent) {
+        let (batch, now) = (self.batch(number), Timestamp::now());
+        let id = batch.id;
+        let started = Instant::now();
+        self.store.accept(batch, now).await.unwrap();
+        spent.accept += started.elapsed();
+        let started = Instant::now();
+        let claims = self.store.claim(&[id], now).await.unwrap();
+        spent.claim += started.elapsed();
+        let started = Instant::now();
+        let applied = self.store.apply(claims, now).await.unwrap();
+        spent.apply += started.elapsed();
+        assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == BATCH));
+    }
+
+    /// Applies several batches at once, as a worker that is behind does.
+    async fn apply_together(&self, numbers: std::ops::Range<u64>) -> Duration {
+        let mut ids = Vec::new();
+        for number in numbers {
+            let batch = self.batch(number);
+            ids.push(batch.id);
+            self.store.accept(batch, Timestamp::now()).await.unwrap();
+        }
+        let claims = self.store.claim(&ids, Timestamp::now()).await.unwrap();
+        let started = Instant::now();
+        self.store.apply(claims, Timestamp::now()).await.unwrap();
+        started.elapsed()
+    }
+
+    async fn read(&self, hours: i64) -> usize {
+        let (view, _) = self.contract.contract.view("city_hour").unwrap();
+        let newest = Timestamp::now().align_down(Duration::from_secs(3_600)).0;
+        let request = ReadRequest {
+            tenant: TENANT.to_owned(),
+            contract: Arc::clone(&self.contract),
+            plan: ReadPlan::Groups(GroupsPlan {
+                view,
+                equals: vec![
+                    (GroupPart::Dim(0), Value::Text("city07".to_owned())),
+                    (GroupPart::Dim(1), Value::Text("no2".to_owned())),
+                ],
+                range: Some((newest - hours * 3_600_000_000, newest)),
+                step_us: None,
+                order: Order::Group,
+                limit: 2_209,
+            }),
+            tags: self.tags(),
+            deadline: Timestamp::now().after(Duration::from_secs(5)),
+        };
+        let table = self.store.read(request).await.unwrap().table;
+        table.values.len() / table.width
+    }
+
+    fn tags(&self) -> Vec<String> {
+        vec!["default/air/v:city_hour".to_owned(), "default/air/v:city_hour:city=city07".to_owned()]
+    }
+
+    async fn reads(&self) {
+        const TIMES: u32 = 20_000;
+        let token = NewToken {
+            name: "bench".to_owned(),
+            digest: "digest".to_owned(),
+            tenant: TENANT.to_owned(),
+            scopes: vec!["read:air".to_owned()],
+        };
+        self.store.create_token(token, Timestamp::now()).await.unwrap();
+        let print = |what: &str, started: Instant| {
+            let each = started.elapsed() / TIMES;
+            println!("{what:32} {:8.2} µs", each.as_secs_f64() * 1e6);
+        };
+        let tags = self.tags();
+        let started = Instant::now();
+        for _ in 0..TIMES {
+            self.store.versions(TENANT, "air", &tags).unwrap();
+        }
+        print("versions of two tags", started);
+        let started = Instant::now();
+        for _ in 0..TIMES {
+            self.store.find_token("digest").unwrap();
+        }
+        print("token", started);
+        let started = Instant::now();
+        for _ in 0..TIMES {
+            self.store.contracts().await.unwrap();
+        }
+        print("contracts", started);
+        for hours in [1, 24] {
+            let found = self.read(hours).await;
+            let started = Instant::now();
+            for _ in 0..TIMES {
+                self.read(hours).await;
+            }
+            print(&format!("read of {found} groups"), started);
+        }
+    }
+}
+
+fn print_figures(rows: u64, spent: &Spent) {
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / (WINDOW * BATCH) as f64;
+    println!(
+        "{rows:>10} rows   accept {:5.2}   claim {:5.2}   apply {:5.2} µs/row   {:>8.0} rows/s",
+        each(spent.accept),
+        each(spent.claim),
+        each(spent.apply),
+        1e6 / each(spent.accept + spent.claim + spent.apply),
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    // `cargo bench` adds `--bench`.
+    let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
+    let rows = numbers.next().unwrap_or(1_000_000);
+    let tick = Duration::from_secs(60 * numbers.next().unwrap_or(5));
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(&dir.path().join("store.db"), rows, tick).await;
+    let marks = [100_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000];
+    let mut spent = Spent::default();
+    let batches = rows / BATCH;
+    for number in 0..batches {
+        let done = (number + 1) * BATCH;
+        bench.ingest(number, &mut spent).await;
+        if (number + 1) % WINDOW == 0 {
+            if marks.contains(&done) {
+                print_figures(done, &spent);
+            }
+            spent = Spent::default();
+        }
+    }
+    let together = bench.apply_together(batches..batches + 4).await;
+    println!(
+        "4 batches in one commit: {:.2} µs/row",
+        together.as_secs_f64() * 1e6 / (4 * BATCH) as f64
+    );
+    bench.reads().await;
+}

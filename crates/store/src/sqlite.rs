@@ -1,0 +1,345 @@
+//! The store on SQLite: one file, one writer thread with group commit, a pool of readers.
+
+mod bind;
+mod contracts;
+mod fit;
+mod schema;
+mod tables;
+
+mod accept;
+mod claim;
+
+mod apply;
+mod commit;
+mod insert;
+mod merge;
+
+mod plan;
+mod read;
+mod versions;
+
+mod jobs;
+mod outbox;
+mod sweep;
+mod tokens;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tidegate_core::clock::Timestamp;
+use tidegate_core::notice::Notice;
+use tidegate_core::outbox::{OutboxEntry, OutboxError, OutboxSource};
+use tidegate_product::contract::Contract;
+use tidegate_product::read::ReadPlan;
+use tidegate_sqlite::Database;
+use tokio::sync::{Notify, Semaphore};
+use uuid::Uuid;
+
+use crate::sqlite::apply::Work;
+use crate::sqlite::commit::Space;
+use crate::sqlite::contracts::Contracts;
+use crate::sqlite::plan::Query;
+use crate::transform::payload;
+use crate::transform::prepare::prepare;
+use crate::{
+    Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
+    ReadRequest, Store, StoreError, StoredContract, Token, Versions,
+};
+
+/// Connections for reads that end in microseconds and are made on the calling thread.
+const QUICK_READERS: usize = 4;
+
+/// Connections for reads that turned out to be long: these must never use up the others.
+const LONG_READERS: usize = 4;
+
+/// A read is made on the calling thread for this long, and then anew on a blocking thread. Nearly
+/// all end before, and a handover costs more than they do.
+const QUICK: Duration = Duration::from_millis(2);
+
+/// How long lines of other processes' commits wait for this process's relay at most.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The longest a listing of groups may take.
+const PAGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    database: Database,
+    identity: Identity,
+    contracts: Arc<Contracts>,
+    committed: Notify,
+    long_reads: Semaphore,
+}
+
+/// Who a store is.
+#[derive(Clone)]
+struct Identity {
+    incarnation: Arc<str>,
+    scope_secret: Arc<[u8]>,
+}
+
+// === impl SqliteStore ===
+
+impl SqliteStore {
+    /// Opens or creates the file at `path` and creates what is missing in it.
+    ///
+    /// # Errors
+    /// The file can't be opened, or was made by a build that knows more than this one.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut identity = None;
+        let database = Database::open_with(path, QUICK_READERS + LONG_READERS, |sql| {
+            identity = Some(schema::migrate(sql)?);
+            Ok::<_, StoreError>(())
+        })?;
+        let identity = identity.expect("opening must have run the set-up");
+        let committed = Notify::new();
+        // Lines may have been left by the process before.
+        committed.notify_one();
+        Ok(Self {
+            database,
+            identity,
+            contracts: Arc::default(),
+            committed,
+            long_reads: Semaphore::new(LONG_READERS),
+        })
+    }
+
+    /// Reads on this thread if that ends soon, else on a blocking thread until the deadline.
+    async fn read_query(&self, job: ReadJob, limit: Duration) -> Result<ReadAnswer, StoreError> {
+        let started = tokio::time::Instant::now();
+        if limit.is_zero() {
+            return Err(StoreError::Deadline);
+        }
+        let quick = QUICK.min(limit);
+        match self.database.read_within(quick, |sql| job.run(sql)) {
+            Err(StoreError::Deadline) if quick < limit => {}
+            result => return result,
+        }
+        let rest = || limit.saturating_sub(started.elapsed());
+        let permit = tokio::time::timeout(rest(), self.long_reads.acquire()).await;
+        let _permit = permit.map_err(|_| StoreError::Deadline)?.map_err(|_| stopped())?;
+        let (database, rest) = (self.database.clone(), rest());
+        tokio::task::spawn_blocking(move || database.read_within(rest, |sql| job.run(sql)))
+            .await
+            .map_err(|_| stopped())?
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+/// A read with all that it needs, to be run on one thread or another.
+struct ReadJob {
+    incarnation: Arc<str>,
+    tenant: String,
+    product: String,
+    tags: Vec<String>,
+    query: Query,
+}
+
+// === impl ReadJob ===
+
+impl ReadJob {
+    fn run(&self, sql: &rusqlite::Connection) -> Result<ReadAnswer, StoreError> {
+        let space = Space { tenant: &self.tenant, product: &self.product };
+        read::read(sql, &self.incarnation, space, &self.tags, &self.query)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn incarnation(&self) -> &str {
+        &self.identity.incarnation
+    }
+
+    fn scope_secret(&self) -> &[u8] {
+        &self.identity.scope_secret
+    }
+
+    async fn apply_contract(
+        &self,
+        contract: &Contract,
+        now: Timestamp,
+    ) -> Result<Arc<StoredContract>, StoreError> {
+        let name = contract.name.clone();
+        let contract = contract.clone();
+        let version =
+            self.database.write(move |sql| contracts::register(sql, &contract, now)).await?;
+        let contracts = Arc::clone(&self.contracts);
+        self.database.read_blocking(move |sql| contracts.get(sql, &name, version)).await
+    }
+
+    async fn contracts(&self) -> Result<Vec<Arc<StoredContract>>, StoreError> {
+        self.database.read(|sql| self.contracts.newest(sql))
+    }
+
+    async fn create_token(&self, token: NewToken, now: Timestamp) -> Result<(), StoreError> {
+        self.database.write(move |sql| tokens::create(sql, &token, now)).await
+    }
+
+    fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError> {
+        self.database.read(|sql| tokens::find(sql, digest))
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.database.read_blocking(tokens::list).await
+    }
+
+    async fn revoke_token(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        let revoked = self.database.write(move |sql| tokens::revoke(sql, &name)).await?;
+        self.committed.notify_one();
+        Ok(revoked)
+    }
+
+    async fn accept(&self, batch: NewBatch, now: Timestamp) -> Result<Accepted, StoreError> {
+        // The writer thread is shared by all requests: nothing is computed on it.
+        let (batch, payload) = tokio::task::spawn_blocking(move || {
+            let payload = payload::pack(&batch.rows, &batch.lines)?;
+            Ok::<_, StoreError>((batch, payload))
+        })
+        .await
+        .map_err(|_| stopped())??;
+        let accepted =
+            self.database.write(move |sql| accept::accept(sql, &batch, &payload, now)).await?;
+        self.committed.notify_one();
+        Ok(accepted)
+    }
+
+    async fn job(&self, tenant: &str, id: Uuid) -> Result<Option<JobStatus>, StoreError> {
+        self.database.read(|sql| jobs::job(sql, &self.identity.incarnation, tenant, id))
+    }
+
+    async fn claim(&self, batches: &[Uuid], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+        let mut batches = batches.to_vec();
+        // Claimed twice, a batch would be held by its second claim only.
+        batches.sort_unstable();
+        batches.dedup();
+        let held = self
+            .database
+            .write(move |sql| {
+                let claims = batches.into_iter().map(|batch| claim::claim(sql, batch, now));
+                claims.filter_map(Result::transpose).collect::<Result<Vec<_>, StoreError>>()
+            })
+            .await?;
+        let contracts = Arc::clone(&self.contracts);
+        self.database.read_blocking(move |sql| claim::load_all(sql, &contracts, held)).await
+    }
+
+    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StoreError> {
+        let works = tokio::task::spawn_blocking(move || {
+            let work = |claim: Claim| {
+                let dataset = &claim.contract.contract.datasets[claim.dataset];
+                Work { prepared: prepare(dataset, &claim.rows), claim }
+            };
+            claims.into_iter().map(work).collect::<Vec<_>>()
+        })
+        .await
+        .map_err(|_| stopped())?;
+        let incarnation = Arc::clone(&self.identity.incarnation);
+        let applied =
+            self.database.write(move |sql| apply::apply(sql, &incarnation, &works, now)).await?;
+        self.committed.notify_one();
+        Ok(applied)
+    }
+
+    async fn fail(&self, claim: &Claim, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+        let (ended, reason) = (commit::Ended::of(claim, now), reason.to_owned());
+        self.database
+            .write(move |sql| {
+                if commit::mark_failed(sql, &ended, &reason)? {
+                    let jobs = vec![ended.batch];
+                    outbox::put_notice(sql, Notice::JobsFinished { jobs })?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        self.committed.notify_one();
+        Ok(())
+    }
+
+    async fn sweep(&self, accepted_before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
+        self.database.write(move |sql| sweep::drop_payloads(sql, now)).await?;
+        let put = self.database.write(move |sql| sweep::requeue(sql, accepted_before, now)).await?;
+        self.committed.notify_one();
+        Ok(put)
+    }
+
+    fn versions(
+        &self,
+        tenant: &str,
+        product: &str,
+        tags: &[String],
+    ) -> Result<Versions, StoreError> {
+        let space = Space { tenant, product };
+        self.database.read(|sql| versions::versions(sql, &self.identity.incarnation, space, tags))
+    }
+
+    async fn read(&self, request: ReadRequest) -> Result<ReadAnswer, StoreError> {
+        let contract = &request.contract.contract;
+        let query = match &request.plan {
+            ReadPlan::Groups(plan) => plan::groups(contract, &request.tenant, plan),
+            ReadPlan::Rows(plan) => plan::rows(contract, &request.tenant, plan),
+        };
+        let job = ReadJob {
+            incarnation: Arc::clone(&self.identity.incarnation),
+            product: contract.name.clone(),
+            tenant: request.tenant,
+            tags: request.tags,
+            query,
+        };
+        self.read_query(job, request.deadline.since(Timestamp::now())).await
+    }
+
+    async fn groups(&self, page: GroupsPage) -> Result<ReadAnswer, StoreError> {
+        let job = ReadJob {
+            incarnation: Arc::clone(&self.identity.incarnation),
+            product: page.contract.contract.name.clone(),
+            query: plan::page(&page),
+            tenant: page.tenant,
+            tags: Vec::new(),
+        };
+        self.read_query(job, PAGE_LIMIT).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.database.read_blocking(jobs::backlog).await
+    }
+}
+
+#[async_trait]
+impl OutboxSource for SqliteStore {
+    async fn wait_pending(&self) {
+        // A time-out says that there may be lines of another process.
+        tokio::time::timeout(POLL, self.committed.notified()).await.ok();
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
+        Ok(self.database.read(|sql| outbox::pending(sql, limit))?)
+    }
+
+    async fn mark_sent(&self, ids: &[i64]) -> Result<(), OutboxError> {
+        let ids = ids.to_vec();
+        self.database
+            .write(move |sql| outbox::mark_sent(sql, &ids))
+            .await
+            .map_err(|error: StoreError| error.into())
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable(tidegate_sqlite::Error::Stopped)
+}
+
+fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(bytes)
+        .map_err(|error| StoreError::Corrupt { what: "id", reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! From a read plan to a statement.
+
+use tidegate_product::contract::{Contract, Formula, GroupPart, View};
+use tidegate_product::fold::Value;
+use tidegate_product::read::{GroupsPlan, Order, RowsPlan};
+
+use crate::GroupsPage;
+use crate::sqlite::tables::{
+    dataset_table, key_columns, part_column, parts, primary_path, quoted, stored_column, view_table,
+};
+
+/// The column that counts a group's rows.
+const ROWS: &str = "_rows";
+
+/// A statement with the values of its parameters.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) text: String,
+    pub(super) values: Vec<Value>,
+    /// Columns of a result row.
+    pub(super) width: usize,
+}
+
+/// Returns the statement that reads groups of a view, buckets as they are stored.
+pub(super) fn groups(contract: &Contract, tenant: &str, plan: &GroupsPlan) -> Query {
+    let view = &contract.views[plan.view];
+    let columns = Columns { contract, view };
+    let mut query = columns.select(tenant);
+    for (part, value) in &plan.equals {
+        let value = query.value(value.clone());
+        query.push(&format!(" and {} = {value}", columns.part(*part)));
+    }
+    if let Some((from, to)) = plan.range {
+        let (from, to) = (query.value(Value::Int(from)), query.value(Value::Int(to)));
+        query.push(&format!(" and _bucket >= {from} and _bucket < {to}"));
+    }
+    let mut order = Vec::new();
+    if let Order::Top(measure) = plan.order {
+        order.push(format!("{} desc", columns.measure(view.measures[measure].formula)));
+    }
+    let bucket = view.bucket.map(|_| GroupPart::Bucket);
+    let dims = (0..view.group_by.len()).map(GroupPart::Dim);
+    // Parts that are fixed order nothing; without them an index that begins with them is the order.
+    let fixed = |part: &GroupPart| plan.equals.iter().any(|(equal, _)| equal == part);
+    let free = bucket.into_iter().chain(dims).filter(|part| !fixed(part));
+    order.extend(free.map(|part| columns.part(part)));
+    query.finish(&order, plan.limit)
+}
+
+/// Returns the statement that reads a page of a view's groups in the order of its primary key.
+pub(super) fn page(page: &GroupsPage) -> Query {
+    let contract = &page.contract.contract;
+    let view = &contract.views[page.view];
+    let columns = Columns { contract, view };
+    let order = primary_path(view);
+    let names: Vec<String> = order.iter().map(|part| columns.part(*part)).collect();
+    let mut query = columns.select(&page.tenant);
+    if let Some(after) = &page.after {
+        let values = order.iter().map(|part| after[view.position_of(*part)].clone());
+        let values: Vec<String> = values.map(|value| query.value(value)).collect();
+        query.push(&format!(" and ({}) > ({})", names.join(", "), values.join(", ")));
+    }
+    query.finish(&names, page.limit)
+}
+
+/// Returns the statement that reads base rows in time order.
+pub(super) fn rows(contract: &Contract, tenant: &str, plan: &RowsPlan) -> Query {
+    let dataset = &contract.datasets[plan.dataset];
+    let column = |position: usize| quoted(&dataset.columns[position].name);
+    let columns: Vec<String> = (0..dataset.columns.len()).map(column).collect();
+    let mut query = Query::new(&columns, &dataset_table(&contract.name, dataset), tenant);
+    for (position, value) in &plan.equals {
+        let value = query.value(value.clone());
+        query.push(&format!(" and {} = {value}", column(*position)));
+    }
+    let time = column(dataset.time);
+    let mut order = vec![time.clone()];
+    order.extend(key_columns(dataset));
+    match &plan.after {
+        // A cursor lies within the range, so the range's start would only be a second search.
+        Some((after, key)) => {
+            let values = std::iter::once(Value::Int(*after)).chain(key.iter().cloned());
+            let values: Vec<String> = values.map(|value| query.value(value)).collect();
+            query.push(&format!(" and ({}) > ({})", order.join(", "), values.join(", ")));
+        }
+        None => {
+            if let Some((from, _)) = plan.range {
+                let from = query.value(Value::Int(from));
+                query.push(&format!(" and {time} >= {from}"));
+            }
+        }
+    }
+    if let Some((_, to)) = plan.range {
+        let to = query.value(Value::Int(to));
+        query.push(&format!(" and {time} < {to}"));
+    }
+    query.finish(&order, plan.limit)
+}
+
+/// Columns of a view.
+struct Columns<'a> {
+    contract: &'a Contract,
+    view: &'a View,
+}
+
+// === impl Columns ===
+
+impl Columns<'_> {
+    fn select(&self, tenant: &str) -> Query {
+        let mut columns: Vec<String> =
+            parts(self.view).into_iter().map(|part| self.part(part)).collect();
+        columns.push(ROWS.to_owned());
+        columns.extend((0..self.view.stored.len()).map(|stored| self.stored(stored)));
+        Query::new(&columns, &view_table(&self.contract.name, self.view), tenant)
+    }
+
+    fn part(&self, part: GroupPart) -> String {
+        part_column(self.contract, self.view, part)
+    }
+
+    fn stored(&self, position: usize) -> String {
+        stored_column(self.contract, self.view, self.view.stored[position])
+    }
+
+    /// Returns a measure's value for ordering; a ratio as a float, which is near enough to choose
+    /// the largest by.
+    fn measure(&self, formula: Formula) -> String {
+        match formula {
+            Formula::Rows => ROWS.to_owned(),
+            Formula::Stored(stored) => self.stored(stored),
+            Formula::Ratio { sum, count } => {
+                let count = count.map_or_else(|| ROWS.to_owned(), |count| self.stored(count));
+                format!("cast({} as real) / nullif({count}, 0)", self.stored(sum))
+            }
+        }
+    }
+}
+
+// === impl Query ===
+
+impl Query {
+    fn new(columns: &[String], table: &str, tenant: &str) -> Self {
+        let text =
+            format!("select {} from {} where _tenant = ?1", columns.join(", "), quoted(table));
+        Self { text, values: vec![Value::Text(tenant.to_owned())], width: columns.len() }
+    }
+
+    /// Adds a parameter and returns its name.
+    fn value(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("?{}", self.values.len())
+    }
+
+    fn push(&mut self, part: &str) {
+        self.text.push_str(part);
+    }
+
+    fn finish(mut self, order: &[String], limit: usize) -> Self {
+        if !order.is_empty() {
+            self.push(&format!(" order by {}", order.join(", ")));
+        }
+        let limit = self.value(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
+        self.push(&format!(" limit {limit}"));
+        self
+    }
+}

@@ -1,0 +1,13 @@
+//! What the store promises, on real files.
+
+mod support;
+
+mod contracts;
+mod hazards;
+mod ingest;
+mod model;
+mod outbox;
+mod overflow;
+mod reads;
+mod tokens;
+mod writers;

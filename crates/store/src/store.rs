@@ -1,0 +1,141 @@
+//! The trait that every database engine implements.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_core::clock::Timestamp;
+use tidegate_core::outbox::OutboxSource;
+use tidegate_product::contract::Contract;
+use uuid::Uuid;
+
+use crate::{
+    Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
+    ReadRequest, StoreError, StoredContract, Token, Versions,
+};
+
+/// All that the tiers ask of the database.
+#[async_trait]
+pub trait Store: OutboxSource {
+    /// Returns the store's incarnation, part of every data sequence.
+    fn incarnation(&self) -> &str;
+
+    /// Returns the secret that scope keys are made with, shared by all api instances.
+    fn scope_secret(&self) -> &[u8];
+
+    // --- contracts -------------------------------------------------------------------------
+
+    /// Registers a contract and creates what it needs; the same contract again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Incompatible`] if stored data does not fit it.
+    async fn apply_contract(
+        &self,
+        contract: &Contract,
+        now: Timestamp,
+    ) -> Result<Arc<StoredContract>, StoreError>;
+
+    /// Returns the newest contract of every product. Cached; reloaded after a change.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    async fn contracts(&self) -> Result<Vec<Arc<StoredContract>>, StoreError>;
+
+    // --- tokens ----------------------------------------------------------------------------
+
+    /// Keeps a token by its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the name is taken.
+    async fn create_token(&self, token: NewToken, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Finds a token by the digest of the credential; runs on the calling thread in microseconds.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError>;
+
+    /// Lists the tokens, without digests.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError>;
+
+    /// Revokes a token by name, with a notice to the edges; `false` if there is none.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    async fn revoke_token(&self, name: &str) -> Result<bool, StoreError>;
+
+    // --- ingest ----------------------------------------------------------------------------
+
+    /// T0: writes batch, quarantined rows, job and outbox line in one transaction.
+    ///
+    /// # Errors
+    /// The store can't be written; nothing was accepted.
+    async fn accept(&self, batch: NewBatch, now: Timestamp) -> Result<Accepted, StoreError>;
+
+    /// Returns a job of the tenant.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    async fn job(&self, tenant: &str, id: Uuid) -> Result<Option<JobStatus>, StoreError>;
+
+    /// T1: claims a batch with a new fence; a batch that is already applied or failed, or unknown,
+    /// is none to claim.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    async fn claim(&self, batches: &[Uuid], now: Timestamp) -> Result<Vec<Claim>, StoreError>;
+
+    /// T2: applies claimed batches in one transaction, each with all its effects or, if its claim
+    /// was overtaken, none.
+    ///
+    /// # Errors
+    /// Nothing was applied.
+    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StoreError>;
+
+    /// Marks a claimed batch as failed for good.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    async fn fail(&self, claim: &Claim, reason: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Puts an outbox line for every batch that has waited since before `accepted_before`, and
+    /// drops payloads past their replay time; bounded work. Returns how many were put.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    async fn sweep(&self, accepted_before: Timestamp, now: Timestamp) -> Result<usize, StoreError>;
+
+    // --- reads -----------------------------------------------------------------------------
+
+    /// Returns the sequence of a product and the newest version among `tags`, in one snapshot;
+    /// runs on the calling thread in microseconds.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    fn versions(
+        &self,
+        tenant: &str,
+        product: &str,
+        tags: &[String],
+    ) -> Result<Versions, StoreError>;
+
+    /// Reads groups or rows with the versions of `tags`, all in one snapshot.
+    ///
+    /// # Errors
+    /// The store can't be read, or the deadline passed.
+    async fn read(&self, request: ReadRequest) -> Result<ReadAnswer, StoreError>;
+
+    /// Reads all groups of a view in the order of their names, page by page.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    async fn groups(&self, page: GroupsPage) -> Result<ReadAnswer, StoreError>;
+
+    /// Returns counts that monitoring shows.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+}

@@ -1,0 +1,10 @@
+//! What every engine computes in the same way, apart from its statements.
+//!
+//! Modules stand in the order in which a batch meets them.
+
+pub(crate) mod payload;
+pub(crate) mod prepare;
+
+pub(crate) mod outcome;
+
+pub(crate) mod effects;

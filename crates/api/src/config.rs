@@ -1,0 +1,206 @@
+//! The api's configuration: `api.toml`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tidegate_core::config::{Backend, Checked};
+use tidegate_core::telemetry::LogConfig;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where batches, views and tokens are kept.
+    pub store: Backend,
+    /// Where jobs wait and notices travel.
+    pub queue: Backend,
+    /// Listeners.
+    pub listen: Listen,
+    /// Bounds.
+    pub limits: Limits,
+    /// Logs.
+    pub log: LogConfig,
+    /// End when standard input closes.
+    pub supervised: bool,
+}
+
+/// Addresses to listen on.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// Serves `/v1/…`.
+    pub public: SocketAddr,
+    /// Serves edges and operators; must not be reachable by clients.
+    pub private: SocketAddr,
+}
+
+/// Bounds of what one process takes on at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests in flight; more are refused with 503. Default: 512.
+    pub in_flight: usize,
+    /// Longest time for a whole request. Default: 60 s.
+    pub request_timeout: Duration,
+    /// Longest pause between two parts of a request's body. Default: 10 s.
+    pub body_timeout: Duration,
+    /// Bytes of request bodies held in memory. Default: 256 MiB.
+    pub body_bytes: usize,
+    /// Requests that wait for their job; more are answered at once. Default: 256.
+    pub waiting: usize,
+    /// Batches accepted and not yet applied; beyond it ingest is refused. Default: 10 000.
+    pub backlog_batches: u64,
+}
+
+/// The configuration as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    store: String,
+    queue: String,
+    listen: RawListen,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    log: LogConfig,
+    #[serde(default)]
+    supervised: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawListen {
+    public: String,
+    private: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    in_flight: u64,
+    request_timeout_ms: u64,
+    body_timeout_ms: u64,
+    body_bytes: u64,
+    waiting: u64,
+    backlog_batches: u64,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            in_flight: 512,
+            request_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(10),
+            body_bytes: 256 << 20,
+            waiting: 256,
+            backlog_batches: 10_000,
+        }
+    }
+}
+
+// === impl Config ===
+
+impl Checked for Config {
+    type Raw = RawConfig;
+
+    fn check(raw: RawConfig) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let store = check("store", raw.store.parse::<Backend>(), &mut problems);
+        let queue = check("queue", raw.queue.parse::<Backend>(), &mut problems);
+        let public = check("listen.public", address(&raw.listen.public), &mut problems);
+        let private = check("listen.private", address(&raw.listen.private), &mut problems);
+        let limits = raw.limits.check(&mut problems);
+        match (store, queue, public, private) {
+            (Some(store), Some(queue), Some(public), Some(private)) if problems.is_empty() => {
+                let listen = Listen { public, private };
+                Ok(Self { store, queue, listen, limits, log: raw.log, supervised: raw.supervised })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+// === impl RawLimits ===
+
+impl RawLimits {
+    fn check(&self, problems: &mut Vec<String>) -> Limits {
+        let mut positive = |key: &str, value: u64| {
+            if value == 0 {
+                problems.push(format!("limits.{key}: must be 1 or more"));
+            }
+            value
+        };
+        Limits {
+            in_flight: size(positive("in_flight", self.in_flight)),
+            request_timeout: Duration::from_millis(positive(
+                "request_timeout_ms",
+                self.request_timeout_ms,
+            )),
+            body_timeout: Duration::from_millis(positive("body_timeout_ms", self.body_timeout_ms)),
+            body_bytes: size(positive("body_bytes", self.body_bytes)),
+            waiting: size(self.waiting),
+            backlog_batches: positive("backlog_batches", self.backlog_batches),
+        }
+    }
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        let limits = Limits::default();
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let count = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+        Self {
+            in_flight: count(limits.in_flight),
+            request_timeout_ms: ms(limits.request_timeout),
+            body_timeout_ms: ms(limits.body_timeout),
+            body_bytes: count(limits.body_bytes),
+            waiting: count(limits.waiting),
+            backlog_batches: limits.backlog_batches,
+        }
+    }
+}
+
+/// Semaphores take no more permits than this, and nobody needs as many.
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX).min(tokio::sync::Semaphore::MAX_PERMITS)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is no address; write IP:PORT"))
+}
+
+fn check<T>(key: &str, value: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
+    value.map_err(|problem| problems.push(format!("{key}: {problem}"))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::config::parse;
+
+    use super::*;
+
+    #[test]
+    fn limits_have_defaults_that_a_file_may_change() {
+        let text = "store = \"sqlite:s.db\"\nqueue = \"sqlite:q.db\"\n\
+            [listen]\npublic = \"127.0.0.1:0\"\nprivate = \"127.0.0.1:0\"\n\
+            [limits]\nin_flight = 7";
+        let config: Config = parse("api.toml", text, []).unwrap();
+        assert_eq!(config.limits.in_flight, 7);
+        assert_eq!(config.limits.backlog_batches, 10_000);
+    }
+
+    #[test]
+    fn every_wrong_value_is_named() {
+        let text = "store = \"redis://h\"\nqueue = \"sqlite:\"\n\
+            [listen]\npublic = \"here\"\nprivate = \"127.0.0.1\"\n\
+            [limits]\nin_flight = 0";
+        let problems = parse::<Config>("api.toml", text, []).unwrap_err().0;
+        insta::assert_snapshot!(problems.join("\n"), @r"
+        api.toml: store: backend 'redis:…' is not known; write sqlite:PATH
+        api.toml: queue: backend 'sqlite:…' is not known; write sqlite:PATH
+        api.toml: listen.public: 'here' is no address; write IP:PORT
+        api.toml: listen.private: '127.0.0.1' is no address; write IP:PORT
+        api.toml: limits.in_flight: must be 1 or more
+        ");
+    }
+}

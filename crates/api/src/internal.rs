@@ -1,0 +1,45 @@
+//! What edges ask: whose response a credential may read, and how a contract routes.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Json, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use tidegate_core::scope::ResolvedScope;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::error::Refusal;
+
+/// How long an edge may rely on a resolved scope. A revocation is broadcast, so this only bounds
+/// what a lost broadcast can do.
+const SCOPE_LIFETIME_MS: u64 = 30_000;
+
+/// `GET /internal/scope`: resolves the credential of the request itself.
+pub(crate) async fn scope(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Json<ResolvedScope>, Refusal> {
+    let principal = app.credentials.authenticate(request.headers(), Instant::now())?;
+    Ok(Json(ResolvedScope {
+        scope_key: principal.scope_key.clone(),
+        tenant: principal.tenant.clone(),
+        subject: principal.subject.clone(),
+        scopes: principal.scopes.clone(),
+        lifetime_ms: SCOPE_LIFETIME_MS,
+    }))
+}
+
+/// `GET /internal/edge-plan/{digest}`: the plan that a routing document names.
+pub(crate) async fn edge_plan(
+    State(app): State<Arc<App>>,
+    digest: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let catalog = app.catalog.load();
+    let plan = digest.ok().and_then(|Path(digest)| catalog.edge_plan(&digest));
+    let plan = plan.ok_or_else(|| Refusal::NotFound("there is no such edge plan".to_owned()))?;
+    let json = HeaderValue::from_static("application/json");
+    Ok(([(CONTENT_TYPE, json)], plan).into_response())
+}

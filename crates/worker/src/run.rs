@@ -51,6 +51,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     tracing::info!(listen.private = %config.private, "Worker started.");
 
     let ended = tokio::select! {
+        // First: after it the parts end because they were asked to.
+        biased;
         () = shutdown.cancelled() => None,
         Some(part) = pipeline.join_next() => Some(part),
         Some(part) = support.join_next() => Some(part),
@@ -101,3 +103,6 @@ fn checks(
         Check::accepting(shutdown),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::Ticket;
 
-/// Rows applied in one transaction, unless one batch has more: others wait for its commit.
-const MAX_ROWS: usize = 25_000;
+/// Rows applied in one transaction, unless one batch has more: some 50 ms of work, for which every
+/// other writer waits.
+const MAX_ROWS: usize = 16_000;
 
 /// Claimed batches and the deliveries that asked for them.
 #[derive(Debug, Default)]

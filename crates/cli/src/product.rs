@@ -15,6 +15,7 @@ use crate::args::{Product, Target};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::target::{Missing, Place};
+use crate::up::data::DataDir;
 
 /// The product that the binary brings along.
 pub(crate) const AIR: &str = include_str!("../../../deploy/products/air.toml");
@@ -57,8 +58,7 @@ async fn apply(path: &Path, target: &Target, output: Output) -> Result<(), Failu
     let place = Place::find(target)?;
     refuse_governed(&place)?;
     if let Some(directory) = place.directory() {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("the data directory {} can't be used", directory.display()))?;
+        DataDir::create(directory)?;
     }
     if let Some(present) = place.product_file().filter(|present| present.exists()) {
         refuse_other_product(&present, &contract)?;
@@ -128,4 +128,52 @@ fn described(contract: &Contract) -> serde_json::Value {
         "views": contract.views.iter().map(|view| &view.name).collect::<Vec<_>>(),
         "endpoints": contract.endpoints.iter().map(|end| &end.path).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::up::data::control_state;
+
+    fn apply_to(data: &Path, source: &str) -> anyhow::Result<()> {
+        let file = data.join("given.toml");
+        std::fs::write(&file, source).unwrap();
+        let target = Target { data: Some(data.to_owned()), store: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(apply(&file, &target, Output::Json)).map_err(|failure| failure.error)
+    }
+
+    #[test]
+    fn the_applied_product_is_what_control_follows() {
+        let data = tempfile::tempdir().unwrap();
+        let changed = format!("{AIR}\n# changed\n");
+        for source in [AIR, &changed] {
+            apply_to(data.path(), source).unwrap();
+            assert_eq!(read(&data.path().join("product.toml")).unwrap(), source);
+        }
+    }
+
+    #[test]
+    fn a_second_product_is_refused_with_the_way_out() {
+        let data = tempfile::tempdir().unwrap();
+        apply_to(data.path(), AIR).unwrap();
+        let other = AIR.replace("name = \"air\"", "name = \"water\"").replace(":air", ":water");
+        let error = apply_to(data.path(), &other).unwrap_err().to_string();
+        for part in ["'air'", "'water'", "--data"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert_eq!(read(&data.path().join("product.toml")).unwrap(), AIR);
+    }
+
+    #[test]
+    fn where_a_control_governs_production_nothing_is_applied() {
+        let data = tempfile::tempdir().unwrap();
+        let state = control_state(data.path());
+        std::fs::create_dir(&state).unwrap();
+        let record = r#"{"project":"p","environment":"production","product":null,"epoch":1}"#;
+        std::fs::write(state.join("epoch.json"), record).unwrap();
+        let error = apply_to(data.path(), AIR).unwrap_err().to_string();
+        assert!(error.contains("production") && error.contains("release"), "{error}");
+        assert!(!data.path().join("store.db").exists());
+    }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tidegate_core::config::ENV_PREFIX;
-use tidegate_core::shutdown::{DRAIN, Shutdown};
-use tokio::process::{Child, Command};
+use tidegate_core::shutdown::{DRAIN, STOP_WORD, Shutdown};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -164,7 +165,7 @@ impl Keeper {
     /// Runs the child to its end; `None` if it was asked to end.
     async fn run_once(&self) -> anyhow::Result<Option<ExitStatus>> {
         let mut child = self.spawn()?;
-        // A child ends when its standard input does, also when `up` itself is killed.
+        // Held open: a child ends when its standard input does, also when `up` itself is killed.
         let stdin = child.stdin.take();
         let stderr = child.stderr.take().context("a child's standard error must be piped")?;
         let prefix = self.prefix.clone();
@@ -172,7 +173,7 @@ impl Keeper {
         let ended = tokio::select! {
             status = child.wait() => Some(status?),
             () = self.stop.cancelled() => {
-                drop(stdin);
+                ask_to_stop(stdin).await;
                 self.wait_or_kill(&mut child).await?;
                 None
             }
@@ -216,5 +217,12 @@ impl Keeper {
         }
         child.start_kill()?;
         child.wait().await
+    }
+}
+
+/// Asks a child to drain. It may have ended by itself: then there is nobody to tell.
+async fn ask_to_stop(stdin: Option<ChildStdin>) {
+    if let Some(mut stdin) = stdin {
+        stdin.write_all(STOP_WORD).await.ok();
     }
 }

@@ -42,15 +42,15 @@ pub fn compile(file: &str, source: &str) -> Result<Contract, Vec<Problem>> {
         problems.add(0, format!("the file is larger than {MAX_SOURCE_BYTES} bytes"));
         return Err(problems.into_sorted());
     }
-    let (root, errors) = DeTable::parse_recoverable(source);
-    for error in errors {
-        let at = error.span().map_or(0, |span| span.start);
-        problems.add(at, format!("this is not TOML: {}", error.message()));
-    }
-    // What stands in a broken file may be meant otherwise: its syntax first.
-    if !problems.is_empty() {
-        return Err(problems.into_sorted());
-    }
+    // One mistake in the syntax makes many that follow: only the first is worth reading.
+    let root = match DeTable::parse(source) {
+        Ok(root) => root,
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            problems.add(at, format!("this is not TOML: {}", error.message()));
+            return Err(problems.into_sorted());
+        }
+    };
     let contract = contract(source, Section::root(root.get_ref()), &mut problems);
     match contract {
         Some(contract) if problems.is_empty() => Ok(contract),
@@ -73,8 +73,9 @@ fn contract(source: &str, mut root: Section<'_>, problems: &mut Problems) -> Opt
     let views = named(&mut root, "view", problems, |name, section, problems| {
         view::compile(name, section, &datasets, problems)
     });
-    let sources =
-        endpoint::Sources { product: name.unwrap_or_default(), datasets: &datasets, views: &views };
+    // A stand-in keeps a wrong name from spoiling every path.
+    let product = name.unwrap_or("product");
+    let sources = endpoint::Sources { product, datasets: &datasets, views: &views };
     let endpoints = named(&mut root, "endpoint", problems, |name, section, problems| {
         endpoint::compile(name, section, &sources, problems)
     });

@@ -276,3 +276,6 @@ impl Hasher for AlreadyHashed {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,5 +23,8 @@ pub mod render;
 
 pub mod error;
 
+#[cfg(test)]
+mod fixture;
+
 pub use compile::compile;
 pub use edge_plan::edge_plan;

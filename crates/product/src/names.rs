@@ -3,11 +3,12 @@
 /// Longest name.
 pub(crate) const MAX_NAME: usize = 48;
 
-/// Names that reads and expressions need for themselves.
-const RESERVED_COLUMNS: [&str; 18] = [
-    "at", "bucket", "cursor", "false", "from", "in", "is", "k", "limit", "measures", "not", "now",
-    "null", "rows", "step", "stored", "to", "true",
-];
+/// Names that expressions and answers need for themselves.
+const RESERVED_COLUMNS: [&str; 7] = ["bucket", "false", "in", "is", "not", "null", "true"];
+
+/// Names that requests and listings use beside those of columns.
+const READ_WORDS: [&str; 10] =
+    ["at", "cursor", "from", "k", "limit", "measures", "rows", "step", "stored", "to"];
 
 /// First segments after `/v1/` that are no products.
 const RESERVED_PRODUCTS: [&str; 12] = [
@@ -30,8 +31,10 @@ const RESERVED_PRODUCTS: [&str; 12] = [
 pub(crate) enum Use {
     /// A product.
     Product,
-    /// A column or measure: it shares a row with `bucket` and a query with `from`.
+    /// A column or measure.
     Column,
+    /// A column that readers select by: it shares a query with `from`.
+    Selected,
     /// A dataset, view, endpoint or check.
     Other,
 }
@@ -52,6 +55,7 @@ pub(crate) fn check_name(name: &str, usage: Use) -> Result<(), String> {
     let reserved: &[&str] = match usage {
         Use::Product => &RESERVED_PRODUCTS,
         Use::Column => &RESERVED_COLUMNS,
+        Use::Selected => &READ_WORDS,
         Use::Other => &[],
     };
     if reserved.contains(&name) {
@@ -62,7 +66,7 @@ pub(crate) fn check_name(name: &str, usage: Use) -> Result<(), String> {
 
 /// Returns `; did you mean 'x'?` for the known name that is closest, or nothing if none is close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let most = 1 + name.len() / 4;
+    let most = (name.len() / 3).max(1).min(name.len().saturating_sub(1));
     let closest = known
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))
@@ -121,6 +125,8 @@ mod tests {
         }
         assert!(check_name("bucket", Use::Column).is_err());
         assert!(check_name("bucket", Use::Other).is_ok());
+        assert!(check_name("at", Use::Column).is_ok());
+        assert!(check_name("at", Use::Selected).is_err());
         assert!(check_name("jobs", Use::Product).is_err());
     }
 }

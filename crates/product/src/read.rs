@@ -114,3 +114,6 @@ fn column_value(kind: ColumnKind, param: &ParamValue) -> Value {
         (_, ParamValue::Time(at)) => Value::Int(at.0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -349,3 +349,6 @@ fn mark(nulls: &mut Vec<bool>, null: bool) {
 pub(crate) fn column_seed(name: &str) -> u64 {
     xxh3_64(name.as_bytes()).wrapping_add(HASH_VERSION)
 }
+
+#[cfg(test)]
+mod tests;

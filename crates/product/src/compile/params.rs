@@ -8,7 +8,7 @@ use super::dataset::find_column;
 use super::endpoint::Target;
 use super::source::{At, Problems, Section};
 use crate::contract::{Binding, Column, ColumnKind, GroupPart, Page, Top};
-use crate::names::did_you_mean;
+use crate::names::{Use, check_name, did_you_mean};
 use crate::read::MAX_CURSOR_BYTES;
 use crate::rule::Rule;
 
@@ -245,6 +245,8 @@ impl Allowed<'_, '_> {
             if position == dataset.time {
                 add(time("from"), Binding::From);
                 add(time("to"), Binding::To);
+            } else if let Err(problem) = check_name(name.value, Use::Selected) {
+                problems.add(name.at, problem);
             } else if let Some(plan) = of_column(&dataset.columns[position], false) {
                 add(plan, Binding::Column(position));
             } else {

@@ -5,7 +5,7 @@ use super::measure::{Measures, measures};
 use super::source::{At, Problems, Section};
 use super::{Named, find};
 use crate::contract::{Bucket, ColumnKind, Dataset, View};
-use crate::names::did_you_mean;
+use crate::names::{Use, check_name, did_you_mean};
 
 /// Most dimensions of a view.
 const MAX_DIMENSIONS: usize = 16;
@@ -95,6 +95,9 @@ fn dimensions(
     for name in names {
         let Some(position) = find_column(*name, &dataset.columns, problems) else { continue };
         let column = &dataset.columns[position];
+        if let Err(problem) = check_name(name.value, Use::Selected) {
+            problems.add(name.at, problem);
+        }
         match column.kind {
             ColumnKind::Decimal { .. } | ColumnKind::Float => problems.add(
                 name.at,

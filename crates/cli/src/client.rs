@@ -140,8 +140,8 @@ impl Client {
             (Some("http"), _) => trusting(RootCertStore::empty()),
             _ => return Err(ClientError::Url(base.to_owned())),
         };
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| ClientError::Token)?;
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::Token)?;
         authorization.set_sensitive(true);
 
         let mut http = HttpConnector::new();

@@ -25,7 +25,10 @@ mod verify;
 
 mod report;
 
+use std::convert::Infallible;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -64,7 +67,7 @@ pub struct Args {
     pub url: Option<String>,
     /// API token. Default: the one that `tidegate up` made.
     #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// Certificate of the authority to trust. Default: the one that `tidegate up` made.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -83,6 +86,10 @@ pub struct Args {
     pub start: Option<Timestamp>,
 }
 
+/// An API token: a secret, which debug output must not show.
+#[derive(Clone)]
+pub struct Token(String);
+
 /// A demo product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Product {
@@ -100,6 +107,22 @@ struct Streamed {
     seconds: f64,
 }
 
+// === impl Token ===
+
+impl FromStr for Token {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text).ok_or_else(|| "write a time such as 2026-11-01T00:00:00Z".into())
 }
@@ -114,7 +137,8 @@ pub async fn run(args: Args, output: Output) -> Result<(), Failure> {
             "the demo 'shop' changes and deletes orders, and comes with upserts; run `tidegate demo air`"
         )));
     }
-    let plan = Plan::new(args.seed, args.rows, args.start, Timestamp::now()).map_err(Failure::usage)?;
+    let plan =
+        Plan::new(args.seed, args.rows, args.start, Timestamp::now()).map_err(Failure::usage)?;
     let target = Target::resolve(&args)?;
     let client = Client::new(&target.url, &target.token, target.ca.as_deref())
         .map_err(ClientError::into_failure)?;
@@ -176,8 +200,8 @@ async fn check(
     if history == History::Mixed && !baselines.iter().all(Baseline::is_empty) {
         return Err(Failure::unverified(anyhow!(
             "the counts ({}) show that some rows of this run were there before and some were not: \
-             an earlier run was interrupted, and what the views held before can't be told apart; \
-             use another --seed",
+             an earlier run of this seed was interrupted or shorter, so what the views held before \
+             can't be told from this run; use another --seed",
             streamed.counts
         )));
     }

@@ -78,13 +78,14 @@ impl Board {
     /// Describes the run in one line.
     pub(crate) fn line(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        let accepted = self.accepted.load(Relaxed);
-        let hits = self.hit_ratio().map_or("no".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0));
+        let applied = self.rows_applied();
+        let hits = self.hit_ratio().map_or("no".into(), |ratio| format!("{:.0} %", ratio * 100.0));
         format!(
-            "{} of {} rows accepted, {} rows/s, {hits} cache hits, applied {} ms behind",
-            grouped(accepted),
+            "{} of {} rows accepted, {} applied ({} rows/s, {} ms behind), {hits} cache hits",
+            grouped(self.accepted.load(Relaxed)),
             grouped(self.rows),
-            grouped((accepted as f64 / seconds) as u64),
+            grouped(applied),
+            grouped((applied as f64 / seconds) as u64),
             self.lag_ms.load(Relaxed),
         )
     }

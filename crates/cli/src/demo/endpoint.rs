@@ -56,7 +56,8 @@ impl Series {
             expected.group(&key).map(|sum| (bucket, *sum))
         });
         let (from, to) = (plan.start.to_rfc3339(), Hour(plan.start.0 + DAY_HOURS).to_rfc3339());
-        let path = format!("/v1/air/cities/{city}/series?pollutant={pollutant}&from={from}&to={to}");
+        let path =
+            format!("/v1/air/cities/{city}/series?pollutant={pollutant}&from={from}&to={to}");
         Self { path, buckets: buckets.collect() }
     }
 

@@ -207,11 +207,7 @@ fn group(line: &[u8]) -> anyhow::Result<(Key, Listed)> {
     let line: Line<'_> = serde_json::from_slice(line)?;
     let place = line.city.or(line.station).context("it names neither city nor station")?;
     let bucket = Timestamp::parse_rfc3339(&line.bucket).context("its bucket is no time")?;
-    let key = Key {
-        bucket: bucket.0,
-        place: place.into(),
-        pollutant: line.pollutant.into(),
-    };
+    let key = Key { bucket: bucket.0, place: place.into(), pollutant: line.pollutant.into() };
     let exact = |text: Option<Cow<'_, str>>, name: &str| match text {
         None => Ok(None),
         Some(text) => decimal::parse(&text, SCALE)

@@ -208,7 +208,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn patience_ends_when_nothing_succeeds() {
         let patience = Patience::new();
-        let failure = patience.insist(|| async { Err(ClientError::Silent { base: "b".into() }) }).await;
+        let failure =
+            patience.insist(|| async { Err(ClientError::Silent { base: "b".into() }) }).await;
         let failure = failure.unwrap_err();
         assert_eq!(failure.exit, crate::failure::Exit::Unverified);
         assert!(failure.error.to_string().contains("for 120 s"), "{}", failure.error);

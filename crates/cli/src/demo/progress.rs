@@ -22,7 +22,8 @@ pub(crate) async fn show(board: &Board) -> Infallible {
 async fn draw(board: &Board) -> Infallible {
     let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}")
         .expect("the template must be valid");
-    let bar = ProgressBar::new(board.rows()).with_style(style).with_finish(ProgressFinish::AndClear);
+    let bar =
+        ProgressBar::new(board.rows()).with_style(style).with_finish(ProgressFinish::AndClear);
     let mut frames = tokio::time::interval(FRAME);
     loop {
         frames.tick().await;

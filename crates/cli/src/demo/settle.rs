@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn only_an_applied_job_is_counted() {
-        let applied = r#"{"state":"applied","counts":{"new":3,"duplicate":1,"late":2,"rejected":0}}"#;
+        let applied =
+            r#"{"state":"applied","counts":{"new":3,"duplicate":1,"late":2,"rejected":0}}"#;
         let counts = read(200, applied).unwrap().unwrap();
         assert_eq!(counts, Counts { new: 3, duplicate: 1, late: 2, rejected: 0 });
         assert_eq!(counts.rows(), 6);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
-use super::Args;
+use super::{Args, Token};
 use crate::failure::Failure;
 use crate::settings::Settings;
 
@@ -26,7 +26,7 @@ impl Target {
     /// # Errors
     /// Something is named in neither.
     pub(crate) fn resolve(args: &Args) -> Result<Self, Failure> {
-        if let (Some(url), Some(token)) = (&args.url, &args.token) {
+        if let (Some(url), Some(Token(token))) = (&args.url, &args.token) {
             return Ok(Self { url: url.clone(), token: token.clone(), ca: args.ca.clone() });
         }
         let settings = Settings::load(&args.data)?.ok_or_else(|| {
@@ -38,8 +38,59 @@ impl Target {
         })?;
         Ok(Self {
             url: args.url.clone().unwrap_or(settings.https),
-            token: args.token.clone().unwrap_or(settings.token),
+            token: args.token.clone().map_or(settings.token, |Token(token)| token),
             ca: Some(args.ca.clone().unwrap_or(settings.ca)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    use crate::args::{Cli, Command};
+    use crate::failure::Exit;
+
+    fn args(words: &[&str]) -> Args {
+        let cli = Cli::try_parse_from([&["tidegate", "demo", "air"], words].concat()).unwrap();
+        let Command::Demo(args) = cli.command else { panic!("{:?}", cli.command) };
+        args
+    }
+
+    #[test]
+    fn words_win_over_the_data_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().to_str().unwrap();
+        let settings = Settings {
+            https: "https://a:1".to_owned(),
+            http: "http://a:2".to_owned(),
+            control: "http://a:3".to_owned(),
+            ca: "ca.pem".into(),
+            token: "written".to_owned(),
+            project: "p".to_owned(),
+        };
+        settings.save(directory.path()).unwrap();
+        let target = Target::resolve(&args(&["--data", data])).unwrap();
+        assert_eq!((target.url.as_str(), target.token.as_str()), ("https://a:1", "written"));
+        let target = Target::resolve(&args(&["--data", data, "--token", "said"])).unwrap();
+        assert_eq!((target.url.as_str(), target.token.as_str()), ("https://a:1", "said"));
+        assert_eq!(target.ca, Some("ca.pem".into()));
+    }
+
+    #[test]
+    fn without_up_the_edge_must_be_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().to_str().unwrap();
+        let failure = Target::resolve(&args(&["--data", data, "--token", "t"])).err().unwrap();
+        assert_eq!(failure.exit, Exit::Unverified);
+        let said = args(&["--data", data, "--token", "t", "--url", "http://a:1"]);
+        assert_eq!(Target::resolve(&said).unwrap().url, "http://a:1");
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_token() {
+        let shown = format!("{:?}", args(&["--token", "tg_secret"]));
+        assert!(!shown.contains("tg_secret"), "{shown}");
     }
 }

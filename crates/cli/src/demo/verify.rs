@@ -79,7 +79,11 @@ impl Baseline {
     ///
     /// # Errors
     /// It can't be read.
-    pub(crate) async fn read(client: &Client, view: View, patience: &Patience) -> Result<Self, Failure> {
+    pub(crate) async fn read(
+        client: &Client,
+        view: View,
+        patience: &Patience,
+    ) -> Result<Self, Failure> {
         let mut groups = HashMap::new();
         groups::list(client, view, patience, |key, listed| {
             groups.insert(key, Sum::listed(&listed));
@@ -206,7 +210,8 @@ impl Check {
 /// Compares a group's columns; each difference names column, expectation and finding.
 fn differences(view: View, sum: &Sum, listed: &Listed) -> Vec<String> {
     let mut found = seen_differences(view, sum, &listed.seen);
-    let mut compare = |name, expected, listed| found.extend(difference(name, SCALE, expected, listed));
+    let mut compare =
+        |name, expected, listed| found.extend(difference(name, SCALE, expected, listed));
     compare("sum", Some(sum.sum), listed.sum);
     compare("max", Some(sum.max), listed.max);
     // A view without the measure need not store it, but if it does it must be right.
@@ -232,7 +237,12 @@ pub(crate) fn seen_differences(view: View, sum: &Sum, seen: &Seen) -> Vec<String
     .collect()
 }
 
-fn difference(name: &str, scale: usize, expected: Option<i64>, found: Option<i64>) -> Option<String> {
+fn difference(
+    name: &str,
+    scale: usize,
+    expected: Option<i64>,
+    found: Option<i64>,
+) -> Option<String> {
     let text = |number: Option<i64>| number.map_or("nothing".into(), |n| decimal::text(n, scale));
     (expected != found).then(|| format!("{name} is {} instead of {}", text(found), text(expected)))
 }
@@ -294,7 +304,9 @@ mod tests {
     fn missing_and_additional_groups_differ() {
         let checked = check(&["oslo"], &[("rome", listed())]);
         assert_eq!(checked.differing, 2);
-        assert!(checked.differences[0].contains("rome") && checked.differences[1].contains("missing"));
+        assert!(
+            checked.differences[0].contains("rome") && checked.differences[1].contains("missing")
+        );
     }
 
     #[test]

@@ -110,6 +110,8 @@ impl Encoder {
             Fault::BadId => row(&format!("{id} !"), &name, city, pollutant, &ts, "1.00"),
             Fault::BadTime => row(&id, &name, city, pollutant, "yesterday", "1.00"),
             Fault::Future => row(&id, &name, city, pollutant, "2199-01-01T00:00:00Z", "1.00"),
+            Fault::TooLate => row(&id, &name, city, pollutant, "2001-01-01T00:00:00Z", "1.00"),
+            Fault::Truncated => format!(r#"{{"reading_id":"{id}","station":"{name}","ci"#),
             Fault::MissingField => format!(
                 r#"{{"reading_id":"{id}","city":"{city}","pollutant":"{pollutant}","ts":"{ts}","value":1.00}}"#
             ),
@@ -131,8 +133,11 @@ fn row(id: &str, station: &str, city: &str, pollutant: &str, ts: &str, value: &s
 impl Fixed {
     fn new(station: Station) -> Self {
         let city = CITIES[station.city()];
-        let city =
-            if station.0 % UNTIDY == 1 { format!(" {} ", city.to_ascii_uppercase()) } else { city.to_owned() };
+        let city = if station.0 % UNTIDY == 1 {
+            format!(" {} ", city.to_ascii_uppercase())
+        } else {
+            city.to_owned()
+        };
         let names = format!(r#"","station":"{}","city":"{city}","pollutant":""#, station.name());
         let millis = station.millis();
         let (minute, second) = (millis / 60_000, millis / 1000 % 60);
@@ -183,9 +188,14 @@ mod tests {
 
     #[test]
     fn values_have_two_digits_after_the_point() {
-        for (value, expected) in
-            [(0, "0.00"), (7, "0.07"), (10, "0.10"), (100, "1.00"), (123_456, "1234.56"), (200_000, "2000.00")]
-        {
+        for (value, expected) in [
+            (0, "0.00"),
+            (7, "0.07"),
+            (10, "0.10"),
+            (100, "1.00"),
+            (123_456, "1234.56"),
+            (200_000, "2000.00"),
+        ] {
             let mut line = Vec::new();
             hundredths(&mut line, value);
             assert_eq!(String::from_utf8(line).unwrap(), expected);

@@ -49,10 +49,14 @@ pub(crate) enum PlanError {
         most: u64,
     },
     /// The chosen start is too early.
-    #[error("--start is too early: readings up to four days older would be past retention; use {0} or later")]
+    #[error(
+        "--start is too early: readings up to four days older would be past retention; use {0} or later"
+    )]
     StartsEarly(String),
     /// The chosen start is too late.
-    #[error("--start is too late: {hours} hours of readings would reach into the future; use {latest} or earlier")]
+    #[error(
+        "--start is too late: {hours} hours of readings would reach into the future; use {latest} or earlier"
+    )]
     EndsLate {
         /// Hours that the rows cover.
         hours: u32,

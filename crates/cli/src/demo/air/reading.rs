@@ -87,7 +87,11 @@ impl World {
     }
 
     fn measure(&self, series: Series, hour: Hour, draw: Draw) -> Option<Reading> {
-        (!self.is_out(series, hour)).then(|| Reading { series, hour, value: value(series, hour, draw) })
+        (!self.is_out(series, hour)).then(|| Reading {
+            series,
+            hour,
+            value: value(series, hour, draw),
+        })
     }
 
     /// Whether the station is silent: an outage begins and ends within one day, which makes it a

@@ -63,6 +63,10 @@ pub(crate) enum Fault {
     BadTime,
     /// A time to come.
     Future,
+    /// A time that the product no longer keeps.
+    TooLate,
+    /// A line that ends in the middle.
+    Truncated,
 }
 
 /// All rows of a plan. Its memory does not grow with their number.
@@ -83,7 +87,7 @@ pub(crate) struct Stream {
 
 impl Fault {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::UnknownField,
         Self::WrongType,
         Self::TooLarge,
@@ -95,6 +99,8 @@ impl Fault {
         Self::BadId,
         Self::BadTime,
         Self::Future,
+        Self::TooLate,
+        Self::Truncated,
     ];
 }
 
@@ -142,8 +148,7 @@ impl Stream {
             let reading = self.recent[draw.lower(count) as usize];
             self.pending.push_back(Delivery { reading, manner: Manner::Repeated });
         } else if share < REPEATED + BROKEN {
-            // As many kinds as there are: the bound is small.
-            let fault = Fault::ALL[draw.lower(Fault::ALL.len() as u32) as usize];
+            let fault = Fault::ALL[(draw.next().0 % Fault::ALL.len() as u64) as usize];
             self.pending.push_back(Delivery { reading, manner: Manner::Broken(fault) });
         }
     }

@@ -9,7 +9,7 @@ use super::encode::Encoder;
 use super::place::POLLUTANTS;
 use super::plan::{HOUR_US, Hour, Plan};
 use super::reading::SHORTEST_DELAY_HOURS;
-use super::stream::{Delivery, Manner, Stream};
+use super::stream::{Delivery, Fault, Manner, Stream};
 use super::totals::{Sum, Totals};
 use crate::demo::decimal;
 
@@ -185,4 +185,29 @@ fn a_plan_s_rows_fit_into_the_hours_it_reckons_with() {
     let today = Hour::of(Timestamp::parse_rfc3339(NOW).unwrap()).0 / 24 * 24;
     assert!(last.0 < today, "{last:?}");
     assert!(today - last.0 < 3 * 24, "no more time is left free than needed");
+}
+
+#[test]
+fn the_product_takes_every_good_row_and_refuses_every_broken_one() {
+    let source = crate::product::AIR;
+    let contract = tidegate_product::compile("air.toml", source).unwrap();
+    let (_, dataset) = contract.dataset("readings").unwrap();
+    let now = Timestamp::parse_rfc3339(NOW).unwrap();
+    let rows = rows(&plan(7, 100_000));
+    let mut faults = HashSet::new();
+    for part in rows.chunks(5_000) {
+        let body: String = part.iter().map(|(_, line)| format!("{line}\n")).collect();
+        let parsed = tidegate_product::validate::ndjson(dataset, body.as_bytes(), now).unwrap();
+        let mut rejected = parsed.rejected.iter().map(|row| (row.line as usize, &row.errors));
+        for (line, (delivery, text)) in (1..).zip(part) {
+            if let Manner::Broken(fault) = delivery.manner {
+                faults.insert(fault);
+                let (refused, errors) = rejected.next().expect("a broken row must be refused");
+                assert_eq!(refused, line, "{text} passed, or a good row did not: {errors:?}");
+            }
+        }
+        assert_eq!(rejected.next(), None);
+        assert_eq!(parsed.rows.len() + parsed.rejected.len(), part.len());
+    }
+    assert_eq!(faults.len(), Fault::ALL.len(), "every fault must have been tried");
 }

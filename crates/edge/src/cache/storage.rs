@@ -1,0 +1,249 @@
+//! Bounded storage: which responses are kept. Whether they may be reused is decided elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::DATE;
+use http::{HeaderMap, StatusCode};
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+use tidegate_core::cache_key::CacheKey;
+use tidegate_core::clock::Timestamp;
+
+use super::freshness::{Metadata, date_field};
+use super::tags::Links;
+use super::vary::Selecting;
+
+/// Most variants kept for one key: a field with many values must not fill the cache.
+const MAX_VARIANTS: usize = 16;
+
+/// How long requests for a key whose response could not be stored don't wait for each other.
+const UNSTORABLE_FOR: Duration = Duration::from_secs(10);
+
+/// Bytes one key takes beside its text: table entry, eviction queues, counters.
+const ENTRY_OVERHEAD: usize = 320;
+
+/// Bytes one field takes beside its text.
+const FIELD_OVERHEAD: usize = 104;
+
+/// A complete response.
+#[derive(Debug)]
+pub(crate) struct StoredResponse {
+    pub(crate) status: StatusCode,
+    /// As delivered, but for `Age`, `Cache-Status` and framing.
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) metadata: Metadata,
+    pub(crate) selecting: Selecting,
+    pub(crate) links: Links,
+}
+
+/// What is kept for one key.
+#[derive(Clone)]
+enum Slot {
+    /// Variants, the one stored last first.
+    Responses(Arc<[Arc<StoredResponse>]>),
+    /// The last response could not be stored.
+    Unstorable { until: Timestamp },
+}
+
+/// What a lookup finds.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Response(Arc<StoredResponse>),
+    /// Nothing for this key.
+    UriMiss,
+    /// Only variants for other requests.
+    VaryMiss,
+    /// Nothing, and nothing to wait for.
+    Unstorable,
+}
+
+/// All stored responses of this edge.
+pub(crate) struct Storage {
+    slots: Cache<CacheKey, Slot>,
+}
+
+// === impl StoredResponse ===
+
+impl StoredResponse {
+    fn weight(&self) -> usize {
+        let fields = self.headers.iter();
+        let fields: usize =
+            fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD).sum();
+        size_of::<Self>() + fields + self.body.len() + self.selecting.weight() + self.links.weight()
+    }
+}
+
+// === impl Storage ===
+
+impl Storage {
+    pub(crate) fn new(capacity_bytes: u64) -> Self {
+        let weigher = |key: &CacheKey, slot: &Slot| {
+            let responses = match slot {
+                Slot::Responses(responses) => responses.iter().map(|kept| kept.weight()).sum(),
+                Slot::Unstorable { .. } => 0,
+            };
+            let weight = key.as_str().len() + ENTRY_OVERHEAD + responses;
+            u32::try_from(weight).unwrap_or(u32::MAX)
+        };
+        Self { slots: Cache::builder().max_capacity(capacity_bytes).weigher(weigher).build() }
+    }
+
+    /// Finds the stored response for a request. If several match, the most recent one is used
+    /// (RFC 9111 section 4.1).
+    pub(crate) fn find(&self, key: &CacheKey, request: &HeaderMap, now: Timestamp) -> Found {
+        match self.slots.get(key) {
+            None => Found::UriMiss,
+            Some(Slot::Unstorable { until }) if now < until => Found::Unstorable,
+            Some(Slot::Unstorable { .. }) => Found::UriMiss,
+            Some(Slot::Responses(responses)) => {
+                let matching = responses.iter().filter(|kept| kept.selecting.matches(request));
+                // The first of equals wins: it was stored last.
+                let newest = matching.rev().max_by_key(|kept| date_of(kept));
+                newest.map_or(Found::VaryMiss, |kept| Found::Response(Arc::clone(kept)))
+            }
+        }
+    }
+
+    /// Stores a response in place of the one for the same requests.
+    pub(crate) fn store(&self, key: &CacheKey, response: Arc<StoredResponse>) {
+        self.slots.entry(key.clone()).and_upsert_with(|present| {
+            let present = match present.map(moka::Entry::into_value) {
+                Some(Slot::Responses(responses)) => responses,
+                Some(Slot::Unstorable { .. }) | None => Arc::from([]),
+            };
+            let others = present.iter().filter(|kept| kept.selecting != response.selecting);
+            let variants = std::iter::once(&response).chain(others).take(MAX_VARIANTS);
+            Slot::Responses(variants.cloned().collect())
+        });
+    }
+
+    /// Takes note that responses for this key can't be stored at present.
+    pub(crate) fn mark_unstorable(&self, key: &CacheKey, now: Timestamp) {
+        self.slots.entry(key.clone()).and_compute_with(|present| {
+            match present.map(moka::Entry::into_value) {
+                // It may still stand in for an origin that fails.
+                Some(Slot::Responses(_)) => Op::Nop,
+                Some(Slot::Unstorable { .. }) | None => {
+                    Op::Put(Slot::Unstorable { until: now.after(UNSTORABLE_FOR) })
+                }
+            }
+        });
+    }
+
+    /// Removes everything stored for a key.
+    pub(crate) fn remove(&self, key: &CacheKey) {
+        self.slots.invalidate(key);
+    }
+
+    /// Returns the number of keys and the bytes they are weighed at.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        self.slots.run_pending_tasks();
+        (self.slots.entry_count(), self.slots.weighted_size())
+    }
+}
+
+fn date_of(response: &StoredResponse) -> Option<Timestamp> {
+    date_field(&response.headers, &DATE, Timestamp::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use tidegate_core::cache_key::KeyParts;
+    use tidegate_core::edge_plan::CachePlan;
+
+    use super::super::control::ResponseControl;
+    use super::super::freshness::Exchange;
+    use super::super::tags::Tags;
+    use super::super::vary::AuthorizationField;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_763_806_500_000_000);
+
+    fn key(path: &str) -> CacheKey {
+        let parts =
+            KeyParts { scheme: "https", host: "h", path, query: "", scope_key: "", epoch: "" };
+        CacheKey::new(&parts)
+    }
+
+    fn language(value: &str) -> HeaderMap {
+        let value = HeaderValue::from_str(value).unwrap();
+        HeaderMap::from_iter([(http::header::ACCEPT_LANGUAGE, value)])
+    }
+
+    fn response(body: &'static [u8], request: &HeaderMap) -> Arc<StoredResponse> {
+        let vary = HeaderValue::from_static("accept-language");
+        let headers = HeaderMap::from_iter([(http::header::VARY, vary)]);
+        let exchange = Exchange { request_time: NOW, response_time: NOW };
+        let (status, control) = (StatusCode::OK, ResponseControl::default());
+        let plan = CachePlan::Respect;
+        let tags = Tags::new();
+        Arc::new(StoredResponse {
+            status,
+            metadata: Metadata::measure(status, &headers, &control, exchange, plan),
+            selecting: Selecting::take(&headers, request, AuthorizationField::Selects).unwrap(),
+            links: tags.link(&headers, tags.begin()).unwrap(),
+            headers,
+            body: Bytes::from_static(body),
+        })
+    }
+
+    #[track_caller]
+    fn check(storage: &Storage, request: &HeaderMap, expected: Option<&[u8]>) {
+        match (storage.find(&key("/"), request, NOW), expected) {
+            (Found::Response(found), Some(body)) => assert_eq!(found.body, body),
+            (Found::VaryMiss, None) => {}
+            (found, _) => panic!("{found:?}"),
+        }
+    }
+
+    #[test]
+    fn variants_stand_beside_each_other_and_replace_their_equals() {
+        let storage = Storage::new(1 << 20);
+        assert!(matches!(storage.find(&key("/"), &language("en"), NOW), Found::UriMiss));
+        storage.store(&key("/"), response(b"en", &language("en")));
+        storage.store(&key("/"), response(b"de", &language("de")));
+        storage.store(&key("/"), response(b"en2", &language("EN")));
+        check(&storage, &language("en"), Some(b"en2"));
+        check(&storage, &language("de"), Some(b"de"));
+        check(&storage, &language("fr"), None);
+    }
+
+    #[test]
+    fn variants_of_one_key_are_bounded_and_the_oldest_go_first() {
+        let storage = Storage::new(1 << 20);
+        for number in 0..=MAX_VARIANTS {
+            storage.store(&key("/"), response(b"x", &language(&format!("l{number}"))));
+        }
+        check(&storage, &language("l0"), None);
+        check(&storage, &language("l1"), Some(b"x"));
+    }
+
+    #[test]
+    fn a_key_is_unstorable_for_a_while_but_never_at_the_cost_of_what_is_stored() {
+        let storage = Storage::new(1 << 20);
+        let find = |now| storage.find(&key("/"), &HeaderMap::new(), now);
+        storage.mark_unstorable(&key("/"), NOW);
+        assert!(matches!(find(NOW), Found::Unstorable));
+        assert!(matches!(find(NOW.after(UNSTORABLE_FOR)), Found::UriMiss));
+        storage.store(&key("/"), response(b"x", &HeaderMap::new()));
+        storage.mark_unstorable(&key("/"), NOW);
+        assert!(matches!(find(NOW), Found::Response(_)));
+        storage.remove(&key("/"));
+        assert!(matches!(find(NOW), Found::UriMiss));
+    }
+
+    #[test]
+    fn the_capacity_in_bytes_holds() {
+        let storage = Storage::new(100_000);
+        let body: &'static [u8] = &[0; 1_000];
+        for number in 0..1_000 {
+            storage.store(&key(&format!("/{number}")), response(body, &HeaderMap::new()));
+        }
+        let (entries, bytes) = storage.size();
+        assert!(bytes <= 100_000 && entries >= 10, "{entries} {bytes}");
+    }
+}

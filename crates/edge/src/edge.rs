@@ -1,0 +1,59 @@
+//! What all requests of one edge share.
+
+use std::sync::Arc;
+
+use tidegate_core::shutdown::TaskTracker;
+use tokio::sync::Semaphore;
+
+use crate::cache::EdgeCache;
+use crate::cache::control::RequestControl;
+use crate::config::{Cache, Config, Limits, Mode};
+use crate::internal::Internal;
+use crate::route::{Routes, Routing};
+use crate::scope::Scopes;
+use crate::upstream::Upstreams;
+
+/// One edge.
+pub(crate) struct Edge {
+    pub(crate) cache: EdgeCache,
+    pub(crate) settings: Cache,
+    pub(crate) limits: Limits,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) scopes: Scopes,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) internal: Internal,
+    /// Bounds validations in the background.
+    pub(crate) background: Arc<Semaphore>,
+    /// Everything that must end before the process does.
+    pub(crate) tracker: TaskTracker,
+}
+
+// === impl Edge ===
+
+impl Edge {
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        let Limits { connect, response_header, background, .. } = config.limits;
+        let upstreams = Upstreams::new(connect, response_header);
+        let internal = Internal::new(upstreams.clone());
+        let routes = Arc::new(Routes::none());
+        if let Mode::StandAlone { plan, upstreams } = &config.mode {
+            routes.store(Routing::stand_alone(plan, upstreams));
+        }
+        Arc::new(Self {
+            cache: EdgeCache::new(config.cache.capacity_bytes),
+            settings: config.cache.clone(),
+            limits: config.limits,
+            routes,
+            scopes: Scopes::new(internal.clone()),
+            upstreams,
+            internal,
+            background: Arc::new(Semaphore::new(background.min(Semaphore::MAX_PERMITS))),
+            tracker: TaskTracker::new(),
+        })
+    }
+
+    /// Says whether a client's wish for the origin's answer is granted.
+    pub(crate) fn honours_no_cache(&self, control: RequestControl) -> bool {
+        control.revalidate && self.settings.honour_client_no_cache
+    }
+}

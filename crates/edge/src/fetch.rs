@@ -1,0 +1,258 @@
+//! Obtains a response from an origin on behalf of the cache: one fetch for all who wait, validated
+//! or whole, stored unless a purge overtook it, covered by a stale response if the origin fails.
+
+mod attempt;
+mod collect;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, StatusCode};
+use tidegate_core::cache_key::CacheKey;
+use tidegate_core::clock::Timestamp;
+use tidegate_core::edge_plan::CachePlan;
+
+pub(crate) use self::attempt::path_and_query;
+use self::attempt::{Attempt, Why};
+use crate::body::Body;
+use crate::cache::collapse::{NoResult, Part, Permit};
+use crate::cache::control::RequestControl;
+use crate::cache::freshness::OriginFailure;
+use crate::cache::status::{Sharing, Storing};
+use crate::cache::storable::Credentials;
+use crate::cache::storage::StoredResponse;
+use crate::cache::vary::AuthorizationField;
+use crate::cache::{Answer, Staleness};
+use crate::edge::Edge;
+use crate::error::RequestError;
+use crate::metrics::metrics;
+use crate::target::Target;
+use crate::upstream::Origin;
+
+/// Times a request joins a flight before it goes alone: its leader may leave, or bring a variant
+/// for others.
+const ROUNDS: usize = 4;
+
+/// Further fetches after one that a purge overtook.
+const REFETCHES: usize = 2;
+
+/// A request that the cache may answer, with what it takes to fetch the answer.
+#[derive(Clone)]
+pub(crate) struct Lookup {
+    pub(crate) key: CacheKey,
+    pub(crate) control: RequestControl,
+    pub(crate) credentials: Credentials,
+    pub(crate) authorization: AuthorizationField,
+    pub(crate) plan: CachePlan,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) target: Target,
+    /// The normalised query.
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) client: IpAddr,
+}
+
+/// A stored response that must be validated before it is reused.
+#[derive(Clone)]
+pub(crate) struct Stale {
+    pub(crate) response: Arc<StoredResponse>,
+    pub(crate) staleness: Staleness,
+}
+
+/// What a leader brings to those who wait for it.
+#[derive(Clone)]
+pub(crate) enum Landing {
+    Stored(Arc<StoredResponse>),
+    /// The response was for the leader only.
+    NotStored,
+    Failed(RequestError),
+}
+
+/// What a fetch brings.
+pub(crate) enum Fetched {
+    /// A complete response.
+    Complete {
+        response: Arc<StoredResponse>,
+        origin: StatusCode,
+        storing: Storing,
+        sharing: Sharing,
+    },
+    /// The stale response, as the origin failed.
+    Covered { response: Arc<StoredResponse>, origin: Option<StatusCode> },
+    /// A response that passes by.
+    Passing { response: Response<Body>, detail: &'static str },
+    /// Nothing to share: the request goes on its own.
+    Alone,
+}
+
+/// Whether a request waits for the fetch of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Wait,
+    /// What others fetch is likely of no use to it.
+    None,
+}
+
+/// Obtains the response, from the origin or from another request's fetch.
+pub(crate) async fn obtain(
+    edge: &Edge,
+    lookup: &Lookup,
+    stale: Option<&Stale>,
+    patience: Patience,
+) -> Result<Fetched, RequestError> {
+    for round in 0..ROUNDS {
+        let follower = match edge.cache.flights.join(&lookup.key) {
+            Part::Leader(permit) => return lead_unless_landed(edge, lookup, stale, permit).await,
+            Part::Follower(_) if patience == Patience::None => return Ok(Fetched::Alone),
+            Part::Follower(follower) => follower,
+        };
+        match follower.wait(edge.limits.response_header).await {
+            Ok(Landing::Stored(response)) => {
+                if response.selecting.matches(&lookup.headers) {
+                    return Ok(collapsed(response));
+                }
+            }
+            Ok(Landing::NotStored) | Err(NoResult::TimedOut) => return Ok(Fetched::Alone),
+            Ok(Landing::Failed(error)) => {
+                if let Some(covered) = cover(stale, error, Timestamp::now()) {
+                    return Ok(covered);
+                }
+                // One failing leader does not fail all, but an origin that is down is asked
+                // twice and not once for each who waits.
+                if round > 0 {
+                    return Err(error);
+                }
+            }
+            Err(NoResult::Gone) => {}
+        }
+    }
+    Ok(Fetched::Alone)
+}
+
+/// Validates a stored response in the background, unless that is under way or too much is.
+pub(crate) fn validate_in_background(edge: &Arc<Edge>, lookup: Lookup, stale: Stale) {
+    let Part::Leader(permit) = edge.cache.flights.join(&lookup.key) else { return };
+    let Ok(slot) = Arc::clone(&edge.background).try_acquire_owned() else {
+        metrics().background_skipped.inc();
+        return;
+    };
+    let spawned = Arc::clone(edge);
+    edge.tracker.spawn(async move {
+        // Failures were logged where they happened; the next request tries again.
+        lead_unless_landed(&spawned, &lookup, Some(&stale), permit).await.ok();
+        drop(slot);
+    });
+}
+
+/// Leads, unless another leader landed between the lookup and the take-off.
+async fn lead_unless_landed(
+    edge: &Edge,
+    lookup: &Lookup,
+    stale: Option<&Stale>,
+    permit: Permit<CacheKey, Landing>,
+) -> Result<Fetched, RequestError> {
+    let wants_origin = edge.honours_no_cache(lookup.control);
+    if !wants_origin
+        && let Answer::Fresh(response) =
+            edge.cache.answer(&lookup.key, &lookup.headers, Timestamp::now())
+    {
+        permit.finish(Landing::Stored(Arc::clone(&response)));
+        return Ok(collapsed(response));
+    }
+    lead(edge, lookup, stale, permit).await
+}
+
+async fn lead(
+    edge: &Edge,
+    lookup: &Lookup,
+    stale: Option<&Stale>,
+    permit: Permit<CacheKey, Landing>,
+) -> Result<Fetched, RequestError> {
+    let mut validating = stale.map(|stale| Arc::clone(&stale.response));
+    let mut refetches = 0..REFETCHES;
+    loop {
+        let attempt = attempt::attempt(edge, lookup, validating.as_ref(), stale).await;
+        match attempt {
+            Ok(Attempt::Complete { response, origin }) => {
+                let storing = store(edge, lookup, &response, &permit);
+                let overtaken = edge.cache.tags.is_purged(&response.links);
+                if overtaken && refetches.next().is_some() {
+                    metrics().stale_fills_refused.inc();
+                    validating = Some(response);
+                    continue;
+                }
+                permit.finish(match storing {
+                    Storing::Stored if !overtaken => Landing::Stored(Arc::clone(&response)),
+                    _ => Landing::NotStored,
+                });
+                let sharing = Sharing::Own;
+                return Ok(Fetched::Complete { response, origin, storing, sharing });
+            }
+            Ok(Attempt::Passing { response, why }) => {
+                if why == Why::Outdated {
+                    metrics().stale_fills_refused.inc();
+                    if refetches.next().is_some() {
+                        continue;
+                    }
+                }
+                if let Why::NotStorable(reason) = why
+                    && reason.is_lasting()
+                {
+                    edge.cache.storage.mark_unstorable(&lookup.key, Timestamp::now());
+                }
+                permit.finish(Landing::NotStored);
+                return Ok(Fetched::Passing { response, detail: why.detail() });
+            }
+            // Asked without a condition, the origin has to send it whole.
+            Ok(Attempt::Unconfirmed) => validating = None,
+            Ok(Attempt::Covered { response, origin }) => {
+                permit.finish(Landing::Failed(RequestError::TimedOut));
+                return Ok(Fetched::Covered { response, origin: Some(origin) });
+            }
+            Err(error) => {
+                permit.finish(Landing::Failed(error));
+                return cover(stale, error, Timestamp::now()).ok_or(error);
+            }
+        }
+    }
+}
+
+/// Stores a response, unless its key was invalidated while it was fetched.
+fn store(
+    edge: &Edge,
+    lookup: &Lookup,
+    response: &Arc<StoredResponse>,
+    permit: &Permit<CacheKey, Landing>,
+) -> Storing {
+    edge.cache.storage.store(&lookup.key, Arc::clone(response));
+    // Looked at after storing: an invalidation spoils first and removes then, so that one of
+    // both sees the other.
+    if permit.is_spoiled() {
+        edge.cache.storage.remove(&lookup.key);
+        return Storing::NotStored;
+    }
+    Storing::Stored
+}
+
+/// Returns the stale response if it may stand in for an answer that failed.
+fn cover(stale: Option<&Stale>, error: RequestError, now: Timestamp) -> Option<Fetched> {
+    let stale = stale?;
+    stale
+        .covers(error.origin_failure()?, now)
+        .then(|| Fetched::Covered { response: Arc::clone(&stale.response), origin: None })
+}
+
+fn collapsed(response: Arc<StoredResponse>) -> Fetched {
+    let origin = response.status;
+    let (storing, sharing) = (Storing::NotStored, Sharing::Collapsed);
+    Fetched::Complete { response, origin, storing, sharing }
+}
+
+// === impl Stale ===
+
+impl Stale {
+    fn covers(&self, failure: OriginFailure, now: Timestamp) -> bool {
+        let purged = self.staleness == Staleness::Purged;
+        self.response.metadata.covers_failure(failure, purged, now)
+    }
+}

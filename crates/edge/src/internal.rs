@@ -1,0 +1,75 @@
+//! Small questions to the tiers behind the edge: bounded answers within a bounded time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+
+use crate::error::RequestError;
+use crate::upstream::{Origin, Outbound, Upstreams, pool::Content};
+
+/// Asks over the same pool of connections as requests are forwarded over.
+#[derive(Clone)]
+pub(crate) struct Internal {
+    upstreams: Upstreams,
+}
+
+/// One question.
+pub(crate) struct Question<'a> {
+    pub(crate) addresses: Vec<Authority>,
+    pub(crate) path: &'a str,
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) patience: Duration,
+    pub(crate) max_bytes: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    #[error("it can't be reached")]
+    Failed(#[from] RequestError),
+    #[error("it did not answer in time")]
+    TimedOut,
+    #[error("its answer can't be read")]
+    Unreadable,
+}
+
+// === impl Internal ===
+
+impl Internal {
+    pub(crate) fn new(upstreams: Upstreams) -> Self {
+        Self { upstreams }
+    }
+
+    /// Asks the first instance that can be reached.
+    pub(crate) async fn get(
+        &self,
+        question: Question<'_>,
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let patience = question.patience;
+        match tokio::time::timeout(patience, self.ask(question)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(NoAnswer::TimedOut),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "limited")]
+    async fn ask(&self, question: Question<'_>) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let path_and_query: PathAndQuery =
+            question.path.parse().map_err(|_| NoAnswer::Unreadable)?;
+        let mut headers = HeaderMap::new();
+        if let Some(value) = question.authorization {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let outbound =
+            Outbound { method: Method::GET, path_and_query, headers, content: Content::None };
+        let origin = Origin::new("internal", question.addresses);
+        let response = self.upstreams.send(&origin, outbound).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), question.max_bytes).collect().await;
+        Ok((status, body.map_err(|_| NoAnswer::Unreadable)?.to_bytes()))
+    }
+}

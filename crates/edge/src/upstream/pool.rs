@@ -1,0 +1,229 @@
+//! Sends requests to an origin's addresses in turn.
+
+use std::error::Error as StdError;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+
+use crate::body::{Body, BodyError, Upload, UploadState};
+use crate::error::RequestError;
+use crate::metrics::metrics;
+
+/// How long an unused connection to an origin is kept. Shorter than most origins keep theirs, so
+/// that few requests meet a connection that is being closed.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Unused connections kept per address.
+const MAX_IDLE: usize = 256;
+
+/// Most fields an origin's response may have.
+const MAX_HEADERS: usize = 256;
+
+/// Longest head of an origin's response.
+const MAX_HEAD_BYTES: usize = 256 * 1024;
+
+/// A named origin with one or more addresses.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    name: String,
+    addresses: Vec<Authority>,
+    next: AtomicUsize,
+}
+
+/// A request as it goes to an origin.
+pub(crate) struct Outbound {
+    pub(crate) method: Method,
+    pub(crate) path_and_query: PathAndQuery,
+    pub(crate) headers: HeaderMap,
+    pub(crate) content: Content,
+}
+
+/// The body of a request as it goes to an origin.
+pub(crate) enum Content {
+    None,
+    /// Streamed once: such a request is never sent again.
+    Streamed(Body, Upload),
+}
+
+/// The connections to all origins.
+#[derive(Clone)]
+pub(crate) struct Upstreams {
+    client: Client<HttpConnector, Body>,
+    response_timeout: Duration,
+}
+
+/// Why an attempt failed, and whether another one may be made.
+struct Failed {
+    error: RequestError,
+    /// The origin gave no byte of an answer and the connection is gone.
+    unanswered: bool,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    pub(crate) fn new(name: &str, addresses: Vec<Authority>) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), addresses, next: AtomicUsize::new(0) })
+    }
+
+    /// Returns the next address, round robin.
+    fn next(&self) -> Option<&Authority> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.addresses.get(turn % self.addresses.len().max(1))
+    }
+}
+
+// === impl Upstreams ===
+
+impl Upstreams {
+    pub(crate) fn new(connect_timeout: Duration, response_timeout: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(connect_timeout));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .http1_max_headers(MAX_HEADERS)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .build(connector);
+        Self { client, response_timeout }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// A request without a body whose method is idempotent is sent once more if its connection
+    /// turned out to be closed, or could not be made: the next address may do better.
+    pub(crate) async fn send(
+        &self,
+        origin: &Origin,
+        outbound: Outbound,
+    ) -> Result<Response<Incoming>, RequestError> {
+        let started = Instant::now();
+        let Outbound { method, path_and_query, headers, content } = outbound;
+        let again = match &content {
+            Content::None if method.is_idempotent() => {
+                Some((method.clone(), path_and_query.clone(), headers.clone()))
+            }
+            _ => None,
+        };
+        let first = Outbound { method, path_and_query, headers, content };
+        let mut result = self.attempt(origin, first).await;
+        if let (Err(Failed { unanswered: true, .. }), Some((method, path_and_query, headers))) =
+            (&result, again)
+        {
+            let second = Outbound { method, path_and_query, headers, content: Content::None };
+            result = self.attempt(origin, second).await;
+        }
+        metrics().upstream_seconds.observe(started.elapsed().as_secs_f64());
+        result.map_err(|failed| {
+            metrics().upstream_failed(failed.error);
+            failed.error
+        })
+    }
+
+    async fn attempt(
+        &self,
+        origin: &Origin,
+        outbound: Outbound,
+    ) -> Result<Response<Incoming>, Failed> {
+        let gone = |error| Failed { error, unanswered: false };
+        let authority = origin.next().ok_or(gone(RequestError::Unreachable))?;
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(authority.clone());
+        parts.path_and_query = Some(outbound.path_and_query);
+        let uri = Uri::from_parts(parts).map_err(|_| gone(RequestError::Host))?;
+        let (body, upload) = match outbound.content {
+            Content::None => (Body::empty(), None),
+            Content::Streamed(body, upload) => (body, Some(upload)),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = outbound.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = outbound.headers;
+        let answer = self.client.request(request);
+        match self.with_patience(answer, upload.as_ref()).await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => Err(classify(origin, authority, &error)),
+            None => Err(gone(timed_out(upload.as_ref()))),
+        }
+    }
+
+    /// Waits for an answer; the patience begins anew with each frame of the request's body that
+    /// is sent, so that a long upload is no slow answer.
+    async fn with_patience<F: Future>(
+        &self,
+        answer: F,
+        upload: Option<&Upload>,
+    ) -> Option<F::Output> {
+        let mut answer = pin!(answer);
+        let mut deadline = Instant::now() + self.response_timeout;
+        loop {
+            if let Ok(output) = tokio::time::timeout_at(deadline, &mut answer).await {
+                return Some(output);
+            }
+            let later = upload.map(|upload| upload.progress().last + self.response_timeout);
+            deadline = later.filter(|later| *later > deadline)?;
+        }
+    }
+}
+
+/// Tells a client that stopped sending from an origin that does not answer.
+fn timed_out(upload: Option<&Upload>) -> RequestError {
+    match upload.map(|upload| upload.progress().state) {
+        Some(UploadState::Running) => RequestError::BodyTimeout,
+        _ => RequestError::TimedOut,
+    }
+}
+
+fn classify(
+    origin: &Origin,
+    address: &Authority,
+    error: &hyper_util::client::legacy::Error,
+) -> Failed {
+    if let Some(body_error) = find_body_error(error.source()) {
+        let error = match body_error {
+            BodyError::Idle => RequestError::BodyTimeout,
+            BodyError::TooLarge => RequestError::BodyTooLarge,
+            BodyError::Broken => RequestError::BodyBroken,
+        };
+        return Failed { error, unanswered: false };
+    }
+    let hyper = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    let failed = if error.is_connect() {
+        Failed { error: RequestError::Unreachable, unanswered: true }
+    } else if hyper.is_some_and(|error| error.is_parse() || error.is_parse_too_large()) {
+        Failed { error: RequestError::Garbled, unanswered: false }
+    } else {
+        Failed { error: RequestError::Closed, unanswered: true }
+    };
+    tracing::warn!(
+        upstream.name = origin.name,
+        upstream.address = %address,
+        error = error as &dyn StdError,
+        "Upstream request failed."
+    );
+    failed
+}
+
+/// A client's body that broke off fails the request to the origin, too.
+fn find_body_error<'a>(mut cause: Option<&'a (dyn StdError + 'static)>) -> Option<&'a BodyError> {
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -88,13 +88,29 @@ impl Credentials {
 
     /// Forgets the token with this digest.
     pub(crate) fn revoke(&self, digest: &str) {
-        self.known.lock().retain(|fingerprint, _| hex(fingerprint) != digest);
+        if let Some(fingerprint) = fingerprint(digest) {
+            self.known.lock().remove(&fingerprint);
+        }
     }
 
     /// Forgets all tokens: revocations may have been missed.
     pub(crate) fn forget(&self) {
         self.known.lock().clear();
     }
+}
+
+/// Reads a digest as notices carry it: hex.
+fn fingerprint(digest: &str) -> Option<Fingerprint> {
+    let mut fingerprint = Fingerprint::default();
+    let (pairs, rest) = digest.as_bytes().as_chunks::<2>();
+    if pairs.len() != fingerprint.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, pair) in fingerprint.iter_mut().zip(pairs) {
+        let pair = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(fingerprint)
 }
 
 /// Returns the credential of `Authorization: Bearer …` (RFC 6750 section 2.1).
@@ -126,6 +142,15 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_str(field).unwrap());
         }
         assert_eq!(credential(&headers).ok(), expected, "{fields:?}");
+    }
+
+    #[test]
+    fn a_digest_is_read_back_or_refused() {
+        let bytes: Fingerprint = Sha256::digest(b"t").into();
+        assert_eq!(fingerprint(&hex(&bytes)), Some(bytes));
+        for bad in ["", "00", &"zz".repeat(32), &"0".repeat(63), &"0".repeat(66)] {
+            assert_eq!(fingerprint(bad), None, "{bad}");
+        }
     }
 
     #[test]

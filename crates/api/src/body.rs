@@ -121,12 +121,11 @@ pub(crate) async fn read(
     bounds: Bounds,
     reservation: &mut Reservation,
 ) -> Result<Vec<u8>, Refusal> {
-    let announced = announced(headers);
-    if announced.is_some_and(|bytes| bytes > bounds.max_bytes) {
+    let announced = announced(headers).unwrap_or(0);
+    if announced > bounds.max_bytes {
         return Err(too_large(bounds.max_bytes));
     }
-    let announced = announced.unwrap_or(0);
-    reservation.grow_to(announced)?;
+    // Memory is reserved as bytes come: who announces much and sends little takes little.
     let mut bytes = Vec::with_capacity(announced);
     while let Some(part) = next_part(body, bounds.pause).await? {
         let length = bytes.len() + part.len();

@@ -7,3 +7,4 @@ mod ingest;
 mod internal;
 mod jobs;
 mod read;
+mod stack;

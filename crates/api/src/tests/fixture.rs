@@ -1,6 +1,7 @@
 //! An api over a store and a queue in a directory of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -53,9 +54,18 @@ pub(super) fn air() -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-/// A valid row.
+/// A valid row with a value of its own text, two hours old.
 pub(super) fn row(id: &str, city: &str, value: &str) -> String {
-    let ts = Timestamp::now().before(std::time::Duration::from_secs(7_200)).to_rfc3339();
+    line(id, city, value, 2)
+}
+
+/// A valid row of an age.
+pub(super) fn row_of_hours_ago(id: &str, city: &str, hours: u64) -> String {
+    line(id, city, "1", hours)
+}
+
+fn line(id: &str, city: &str, value: &str, hours: u64) -> String {
+    let ts = Timestamp::now().before(Duration::from_secs(hours * 3_600)).to_rfc3339();
     format!(
         "{{\"reading_id\":\"{id}\",\"station\":\"st-1\",\"city\":\"{city}\",\
          \"pollutant\":\"no2\",\"ts\":\"{ts}\",\"value\":{value}}}\n"
@@ -166,7 +176,7 @@ pub(super) fn request(
 
 impl Reply {
     #[expect(clippy::disallowed_methods, reason = "limited")]
-    async fn of(router: Router, request: Request<Body>) -> Self {
+    pub(super) async fn of(router: Router, request: Request<Body>) -> Self {
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, 16 << 20).collect().await.unwrap().to_bytes().to_vec();

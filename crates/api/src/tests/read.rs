@@ -4,7 +4,8 @@ use http::Method;
 use insta::assert_snapshot;
 use tidegate_core::seq::DataSeq;
 
-use super::fixture::{Fixture, Reply, request, row};
+use super::fixture::{Fixture, Reply, air, request, row, row_of_hours_ago};
+use crate::config::Limits;
 
 const SERIES: &str = "/v1/air/cities/oslo/series?pollutant=no2";
 
@@ -115,11 +116,64 @@ async fn a_contract_applied_by_another_process_is_served_after_a_reload() {
     use tidegate_store::Store;
     let api = ingested().await;
     let before = api.get("acme-reader", SERIES).await.expect(200);
-    let changed = super::fixture::air().replace("ttl = \"30s\"", "ttl = \"31s\"");
+    let changed = air().replace("ttl = \"30s\"", "ttl = \"31s\"");
     let contract = tidegate_product::compile("air.toml", &changed).unwrap();
     api.store.apply_contract(&contract, tidegate_core::clock::Timestamp::now()).await.unwrap();
     api.app.catalog.reload(api.store.as_ref()).await.unwrap();
     let after = api.get("acme-reader", SERIES).await.expect(200);
     assert!(after.header("cache-control").contains("s-maxage=31"));
     assert_eq!(after.body, before.body);
+}
+
+#[tokio::test]
+async fn rows_are_read_page_by_page_in_the_format_asked_for() {
+    let api = ingested().await;
+    let csv = [("accept", "text/csv")];
+    let first = api.get_with("acme-reader", "/v1/air/readings?limit=1", &csv).await.expect(200);
+    assert_eq!(first.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(first.header("cache-control"), "private, no-cache");
+    assert_eq!(first.header("vary"), "Accept, Authorization");
+    assert_eq!(first.text().lines().count(), 2, "{}", first.text());
+
+    let link = first.header("link").strip_suffix(">; rel=\"next\"").unwrap();
+    let next = link.trim_start_matches('<');
+    let second = api.get_with("acme-reader", next, &csv).await.expect(200);
+    assert_eq!(second.header("link"), "");
+    assert_eq!(second.text().lines().count(), 2, "{}", second.text());
+    assert_ne!(second.text(), first.text());
+    let json = api.get("acme-reader", "/v1/air/readings").await.expect(200);
+    assert_eq!(json.json()["data"].as_array().unwrap().len(), 2);
+    assert_ne!(json.header("etag"), first.header("etag"));
+}
+
+#[tokio::test]
+async fn an_answer_with_too_many_rows_is_refused_whole() {
+    let short = air().replace("max_rows = 2208", "max_rows = 1");
+    let api = Fixture::with(&short, Limits::default()).await;
+    let rows = row("a", "oslo", "1") + &row_of_hours_ago("b", "oslo", 5);
+    api.ingest("acme-writer", &rows).await;
+    let reply = api.get("acme-reader", SERIES).await.expect(422);
+    assert_snapshot!(reply.text(), @r#"{"type":"urn:tidegate:problem:answer_too_long","title":"The answer is too long","status":422,"detail":"the answer has more than 1 rows; ask for a shorter range or a wider step","instance":"/v1/air/cities/oslo/series","code":"answer_too_long","request_id":"r1","retryable":false}"#);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let hasty = air().replace("timeout = \"800ms\"", "timeout = \"1us\"");
+    let api = Fixture::with(&hasty, Limits::default()).await;
+    let reply = api.get("acme-reader", SERIES).await.expect(504);
+    assert_eq!(reply.header("retry-after"), "1");
+    assert_snapshot!(reply.text(), @r#"{"type":"urn:tidegate:problem:timeout","title":"The answer took too long","status":504,"detail":"try again after the time that 'Retry-After' states","instance":"/v1/air/cities/oslo/series","code":"timeout","request_id":"r1","retryable":true}"#);
+}
+
+#[tokio::test]
+async fn a_busy_endpoint_leaves_the_others_alone() {
+    let api = ingested().await;
+    let product = api.app.catalog.load().product("air").unwrap().clone();
+    let (route, _) = product.route("/v1/air/cities/oslo/series").unwrap();
+    let busy = route.permits.try_acquire_many(32).unwrap();
+    let reply = api.get("acme-reader", SERIES).await.expect(503);
+    assert_eq!(reply.json()["code"], "endpoint_busy");
+    api.get("acme-reader", "/v1/air/readings").await.expect(200);
+    drop(busy);
+    api.get("acme-reader", SERIES).await.expect(200);
 }

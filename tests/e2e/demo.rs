@@ -37,7 +37,7 @@ async fn every_group_of_every_view_matches_the_generator_s_totals() {
         sqlite3(&store, "select name from sqlite_master where name like 'v_air_city_hour_%'").await;
     let table = tables.lines().next().expect("the view has a table");
     let from_view =
-        sqlite3(&store, &format!("select sum(rows), sum(sum_value) from {table}")).await;
+        sqlite3(&store, &format!("select sum(_rows), sum(_sum_value) from {table}")).await;
     let from_rows = sqlite3(&store, "select count(*), sum(value) from d_air_readings").await;
     assert_eq!(from_view, from_rows);
     let applied = counts["new"].as_u64().unwrap() + counts["late"].as_u64().unwrap();
@@ -66,12 +66,12 @@ async fn a_view_that_was_tampered_with_is_found() {
     let tables =
         sqlite3(&store, "select name from sqlite_master where name like 'v_air_city_hour_%'").await;
     let table = tables.lines().next().expect("the view has a table");
-    let one = format!("(select city, bucket, pollutant from {table} limit 1)");
+    let one = format!("(select city, _bucket, pollutant from {table} limit 1)");
     sqlite3(
         &store,
         &format!(
-            "pragma busy_timeout=5000; update {table} set sum_value = sum_value + 1 \
-         where (city, bucket, pollutant) in {one}"
+            "pragma busy_timeout=5000; update {table} set _sum_value = _sum_value + 1 \
+         where (city, _bucket, pollutant) in {one}"
         ),
     )
     .await;

@@ -10,7 +10,7 @@ use tidegate_core::clock::Timestamp;
 
 use super::decimal;
 use super::patience::Patience;
-use crate::client::{Client, ClientError, Reply};
+use crate::client::{Client, Reply};
 use crate::failure::Failure;
 
 /// Groups in one page.
@@ -152,7 +152,7 @@ impl Measures<'_> {
 /// The edge can't be reached, or does not let us list the product's views.
 pub(crate) async fn probe(client: &Client) -> Result<(), Failure> {
     let path = View::CityHour.first_page(1);
-    let reply = client.get(&path).await.map_err(ClientError::into_failure)?;
+    let reply = Patience::for_first_request().insist(|| client.get(&path)).await?;
     page(&path, reply).map(|_| ())
 }
 

@@ -12,8 +12,12 @@ use tokio::time::Instant;
 use crate::client::{ClientError, Remedy, Reply};
 use crate::failure::Failure;
 
-/// Longest time in which nothing at all may succeed.
+/// Longest time in which nothing at all may succeed once rows stream.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// The same for the first request: a stack that is just starting answers sooner, and a person who
+/// named the wrong address does not wait long.
+const FIRST_LIMIT: Duration = Duration::from_secs(5);
 
 /// Waits between attempts when the server names none.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
@@ -25,6 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// told to slow down slows them all.
 #[derive(Debug)]
 pub(crate) struct Patience {
+    limit: Duration,
     began: Instant,
     /// Milliseconds since `began` of the last success.
     progress_ms: AtomicU64,
@@ -47,9 +52,19 @@ enum Verdict {
 // === impl Patience ===
 
 impl Patience {
-    /// Begins now.
+    /// Begins now, for a whole run.
     pub(crate) fn new() -> Self {
+        Self::of(LIMIT)
+    }
+
+    /// Begins now, for the first request.
+    pub(crate) fn for_first_request() -> Self {
+        Self::of(FIRST_LIMIT)
+    }
+
+    fn of(limit: Duration) -> Self {
         Self {
+            limit,
             began: Instant::now(),
             progress_ms: AtomicU64::new(0),
             resume_ms: AtomicU64::new(0),
@@ -73,12 +88,12 @@ impl Patience {
     /// Patience has ended.
     pub(crate) fn check(&self, why: &str) -> Result<(), Failure> {
         let idle_ms = self.now_ms().saturating_sub(self.progress_ms.load(Relaxed));
-        if Duration::from_millis(idle_ms) < LIMIT {
+        if Duration::from_millis(idle_ms) < self.limit {
             return Ok(());
         }
         Err(Failure::unverified(anyhow!(
             "nothing has succeeded for {} s; the last attempt: {why}",
-            LIMIT.as_secs()
+            self.limit.as_secs()
         )))
     }
 

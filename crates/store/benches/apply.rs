@@ -29,8 +29,11 @@ const SERIES: u64 = CITIES * 25 * 4;
 const POLLUTANTS: [&str; 4] = ["pm25", "pm10", "no2", "o3"];
 const TENANT: &str = "default";
 
-/// Batches that each figure is taken over.
-const WINDOW: u64 = 10;
+/// Batches that each figure is the median of.
+const WINDOW: usize = 21;
+
+/// Batches that are applied in one commit at the end.
+const TOGETHER: u64 = 4;
 
 struct Bench {
     store: SqliteStore,
@@ -39,12 +42,12 @@ struct Bench {
     tick: Duration,
 }
 
-/// Time spent in each step of ingest.
+/// Times of each step of ingest, one for each batch.
 #[derive(Default)]
 struct Spent {
-    accept: Duration,
-    claim: Duration,
-    apply: Duration,
+    accept: Vec<Duration>,
+    claim: Vec<Duration>,
+    apply: Vec<Duration>,
 }
 
 // === impl Bench ===
@@ -56,7 +59,8 @@ impl Bench {
         let store = SqliteStore::open(path).unwrap();
         let now = Timestamp::now();
         let contract = store.apply_contract(&contract, now).await.unwrap();
-        let begin = now.before(tick * u32::try_from(rows / SERIES + 1).unwrap());
+        let ticks = (rows + TOGETHER * BATCH) / SERIES + 1;
+        let begin = now.before(tick * u32::try_from(ticks).unwrap());
         Self { store, contract, begin, tick }
     }
 
@@ -101,13 +105,13 @@ impl Bench {
         let id = batch.id;
         let started = Instant::now();
         self.store.accept(batch, now).await.unwrap();
-        spent.accept += started.elapsed();
+        spent.accept.push(started.elapsed());
         let started = Instant::now();
         let claims = self.store.claim(&[id], now).await.unwrap();
-        spent.claim += started.elapsed();
+        spent.claim.push(started.elapsed());
         let started = Instant::now();
         let applied = self.store.apply(claims, now).await.unwrap();
-        spent.apply += started.elapsed();
+        spent.apply.push(started.elapsed());
         assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == BATCH));
     }
 
@@ -193,14 +197,17 @@ impl Bench {
     }
 }
 
-fn print_figures(rows: u64, spent: &Spent) {
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / (WINDOW * BATCH) as f64;
+fn print_figures(rows: u64, spent: &mut Spent) {
+    let each = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64() * 1e6 / BATCH as f64
+    };
+    let (accept, claim, apply) =
+        (each(&mut spent.accept), each(&mut spent.claim), each(&mut spent.apply));
     println!(
-        "{rows:>10} rows   accept {:5.2}   claim {:5.2}   apply {:5.2} µs/row   {:>8.0} rows/s",
-        each(spent.accept),
-        each(spent.claim),
-        each(spent.apply),
-        1e6 / each(spent.accept + spent.claim + spent.apply),
+        "{rows:>10} rows   accept {accept:5.2}   claim {claim:5.2}   apply {apply:5.2} µs/row   \
+         {:>8.0} rows/s",
+        1e6 / (accept + claim + apply),
     );
 }
 
@@ -216,19 +223,17 @@ async fn main() {
     let mut spent = Spent::default();
     let batches = rows / BATCH;
     for number in 0..batches {
-        let done = (number + 1) * BATCH;
         bench.ingest(number, &mut spent).await;
-        if (number + 1) % WINDOW == 0 {
+        let done = (number + 1) * BATCH;
+        if spent.apply.len() == WINDOW || marks.contains(&done) {
             if marks.contains(&done) {
-                print_figures(done, &spent);
+                print_figures(done, &mut spent);
             }
             spent = Spent::default();
         }
     }
-    let together = bench.apply_together(batches..batches + 4).await;
-    println!(
-        "4 batches in one commit: {:.2} µs/row",
-        together.as_secs_f64() * 1e6 / (4 * BATCH) as f64
-    );
+    let together = bench.apply_together(batches..batches + TOGETHER).await;
+    let each = together.as_secs_f64() * 1e6 / (TOGETHER * BATCH) as f64;
+    println!("{TOGETHER} batches in one commit: {each:.2} µs/row");
     bench.reads().await;
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod access;
 mod contracts;
 mod hazards;
 mod ingest;

@@ -155,7 +155,7 @@ impl<'a> Parser<'a> {
         }
         let condition = operand.condition()?;
         // Two negations are none: the tree stays flat however many are written.
-        Ok(if not % 2 == 0 {
+        Ok(if not.is_multiple_of(2) {
             condition
         } else {
             Typed::new(Node::Not(Box::new(condition.node)), Type::Bool, at)

@@ -117,7 +117,7 @@ fn nulls_are_not_counted_and_the_extremes_of_nothing_are_null() {
     let (_, view) = contract.view("city_hour").unwrap();
     let at = "2026-11-22T10:00:00Z";
     let row = reading("a", "rome", "no2", at, "2");
-    let null = rows(&contract.datasets[0], &[row.clone()]);
+    let null = rows(&contract.datasets[0], std::slice::from_ref(&row));
     let delta = fold_all(&contract, view, &null).remove(0);
     assert_eq!(delta.rows, 1);
     assert_eq!(delta.stored[..3], [Value::Int(0), Value::Int(0), Value::Null]);

@@ -6,9 +6,10 @@ use crate::fold::Value;
 use crate::measure::{of_kind, quantity};
 use crate::read::Table;
 
-/// Writes one JSON object for each group, a line each: the dimensions by name, `bucket`, `rows`,
-/// `stored` with every aggregate as it is kept (decimals as text, digit by digit), and `measures`
-/// as readers see them.
+/// Writes one JSON object for each group, a line each.
+///
+/// It has the dimensions by name, `bucket`, `rows`, `stored` with every aggregate as it is kept
+/// (decimals as text, digit by digit), and `measures` as readers see them.
 pub fn groups_ndjson(contract: &Contract, view: &View, table: &Table) -> Vec<u8> {
     let mut out = Vec::with_capacity(table.rows().len() * 192);
     for row in table.rows() {

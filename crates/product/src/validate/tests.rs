@@ -77,6 +77,10 @@ fn every_kind_of_mistake_has_its_code() {
         &[("/station", "duplicate_field", "is given more than once")],
     );
     check("pm25\"", "o3\",\"note\":\"n\"", &[]);
+}
+
+#[test]
+fn numbers_and_times_have_codes_for_each_mistake() {
     check("12.34", "2000.01", &[("/value", "out_of_range", "must be from 0.00 to 2000.00")]);
     check("12.34", "12.345", &[("/value", "scale", "must have at most 2 digits after the point")]);
     check(

@@ -28,8 +28,7 @@ pub(crate) fn from_memory(
     status: CacheStatus,
 ) -> Response<Body> {
     let Reader { method, headers: request, now } = reader;
-    let mut headers = HeaderMap::with_capacity(stored.headers.len() + 3);
-    headers.extend(stored.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let mut headers = stored.headers.clone();
     // RFC 9111 section 5.1: what is reused tells its age.
     headers.insert(AGE, HeaderValue::from(stored.metadata.age(now).as_secs()));
     status.append_to(&mut headers, &edge.settings.node);
@@ -52,16 +51,11 @@ pub(crate) fn from_memory(
 }
 
 /// Delivers an origin's response as it comes.
-pub(crate) fn as_it_comes(
-    edge: &Edge,
-    response: Response<Incoming>,
-    status: CacheStatus,
-) -> Response<Body> {
+pub(crate) fn as_it_comes(edge: &Edge, response: Response<Incoming>) -> Response<Body> {
     let (parts, body) = response.into_parts();
     let mut response = Response::new(Body::relay(Vec::new(), body, edge.limits.body_idle));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
     headers::from_origin(response.headers_mut(), &edge.settings.node);
-    status.append_to(response.headers_mut(), &edge.settings.node);
     response
 }

@@ -8,10 +8,14 @@ use tokio::sync::Semaphore;
 use crate::cache::EdgeCache;
 use crate::cache::control::RequestControl;
 use crate::config::{Cache, Config, Limits, Mode};
+use crate::fetch::Room;
 use crate::internal::Internal;
 use crate::route::{Routes, Routing};
 use crate::scope::Scopes;
 use crate::upstream::Upstreams;
+
+/// Bodies being collected may take a quarter of what stored ones may, but at least one must fit.
+const ROOM_PART: u64 = 4;
 
 /// One edge.
 pub(crate) struct Edge {
@@ -22,6 +26,8 @@ pub(crate) struct Edge {
     pub(crate) scopes: Scopes,
     pub(crate) upstreams: Upstreams,
     pub(crate) internal: Internal,
+    /// Bounds bodies that are being collected.
+    pub(crate) room: Room,
     /// Bounds validations in the background.
     pub(crate) background: Arc<Semaphore>,
     /// Everything that must end before the process does.
@@ -34,7 +40,7 @@ impl Edge {
     pub(crate) fn new(config: &Config) -> Arc<Self> {
         let Limits { connect, response_header, background, .. } = config.limits;
         let upstreams = Upstreams::new(connect, response_header);
-        let internal = Internal::new(upstreams.clone());
+        let internal = Internal::new(connect);
         let routes = Arc::new(Routes::none());
         if let Mode::StandAlone { plan, upstreams } = &config.mode {
             routes.store(Routing::stand_alone(plan, upstreams));
@@ -47,6 +53,7 @@ impl Edge {
             scopes: Scopes::new(internal.clone()),
             upstreams,
             internal,
+            room: Room::new(room_bytes(&config.cache)),
             background: Arc::new(Semaphore::new(background.min(Semaphore::MAX_PERMITS))),
             tracker: TaskTracker::new(),
         })
@@ -56,4 +63,9 @@ impl Edge {
     pub(crate) fn honours_no_cache(&self, control: RequestControl) -> bool {
         control.revalidate && self.settings.honour_client_no_cache
     }
+}
+
+fn room_bytes(cache: &Cache) -> usize {
+    let part = usize::try_from(cache.capacity_bytes / ROOM_PART).unwrap_or(usize::MAX);
+    part.max(cache.max_object_bytes)
 }

@@ -79,6 +79,8 @@ pub(crate) enum RequestError {
     Garbled,
     #[error("the origin did not answer in time")]
     TimedOut,
+    #[error("the origin answered with a server error")]
+    ServerError,
 }
 
 // === impl RequestError ===
@@ -94,7 +96,9 @@ impl RequestError {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ScopeUnavailable | Self::NoRouting => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unreachable | Self::Closed | Self::Garbled => StatusCode::BAD_GATEWAY,
+            Self::Unreachable | Self::Closed | Self::Garbled | Self::ServerError => {
+                StatusCode::BAD_GATEWAY
+            }
             // RFC 9111 section 5.2.1.7 asks for 504 here.
             Self::OnlyIfCached | Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -112,7 +116,7 @@ impl RequestError {
             Self::BodyTooLarge => "The request's body is too long.",
             Self::ScopeUnavailable => "Credentials can't be checked at present. Try again later.",
             Self::NoRouting => "This node is starting. Try again later.",
-            Self::Unreachable | Self::Closed | Self::Garbled => {
+            Self::Unreachable | Self::Closed | Self::Garbled | Self::ServerError => {
                 "The service behind this address gave no valid answer. Try again later."
             }
             Self::OnlyIfCached => "Nothing is stored for this request.",
@@ -124,7 +128,7 @@ impl RequestError {
     pub(crate) fn origin_failure(self) -> Option<OriginFailure> {
         match self {
             Self::Unreachable | Self::Closed => Some(OriginFailure::Disconnected),
-            Self::Garbled | Self::TimedOut => Some(OriginFailure::Error),
+            Self::Garbled | Self::TimedOut | Self::ServerError => Some(OriginFailure::Error),
             _ => None,
         }
     }
@@ -133,12 +137,8 @@ impl RequestError {
     pub(crate) fn into_response(self) -> Response<Body> {
         let status = self.status();
         let id = random_hex(8);
-        let level_is_error = status.is_server_error() && self != Self::OnlyIfCached;
-        if level_is_error {
-            tracing::warn!(request.id = id, error = %self, "Request failed.");
-        } else {
-            tracing::debug!(request.id = id, error = %self, "Request refused.");
-        }
+        // The cause was logged where it was met; this only ties it to what the client saw.
+        tracing::debug!(request.id = id, error = %self, "Request was not answered.");
         let reason = status.canonical_reason().unwrap_or_default();
         let text = format!(
             "{{\"type\":\"about:blank\",\"title\":\"{reason}\",\"status\":{},\"detail\":\"{}\",\

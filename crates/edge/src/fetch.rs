@@ -7,13 +7,14 @@ mod collect;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tidegate_core::cache_key::CacheKey;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::edge_plan::CachePlan;
 
 pub(crate) use self::attempt::path_and_query;
 use self::attempt::{Attempt, Why};
+pub(crate) use self::collect::Room;
 use crate::body::Body;
 use crate::cache::collapse::{NoResult, Part, Permit};
 use crate::cache::control::RequestControl;
@@ -23,11 +24,13 @@ use crate::cache::storable::Credentials;
 use crate::cache::storage::StoredResponse;
 use crate::cache::vary::AuthorizationField;
 use crate::cache::{Answer, Staleness};
+use crate::deliver;
 use crate::edge::Edge;
 use crate::error::RequestError;
 use crate::metrics::metrics;
 use crate::target::Target;
-use crate::upstream::Origin;
+use crate::upstream::pool::Content;
+use crate::upstream::{Origin, Outbound, headers};
 
 /// Times a request joins a flight before it goes alone: its leader may leave, or bring a variant
 /// for others.
@@ -39,6 +42,8 @@ const REFETCHES: usize = 2;
 /// A request that the cache may answer, with what it takes to fetch the answer.
 #[derive(Clone)]
 pub(crate) struct Lookup {
+    /// The client's: the cache always fetches with GET.
+    pub(crate) method: Method,
     pub(crate) key: CacheKey,
     pub(crate) control: RequestControl,
     pub(crate) credentials: Credentials,
@@ -80,9 +85,7 @@ pub(crate) enum Fetched {
     /// The stale response, as the origin failed.
     Covered { response: Arc<StoredResponse>, origin: Option<StatusCode> },
     /// A response that passes by.
-    Passing { response: Response<Body>, detail: &'static str },
-    /// Nothing to share: the request goes on its own.
-    Alone,
+    Passing { response: Response<Body>, detail: Option<&'static str> },
 }
 
 /// Whether a request waits for the fetch of another.
@@ -103,7 +106,9 @@ pub(crate) async fn obtain(
     for round in 0..ROUNDS {
         let follower = match edge.cache.flights.join(&lookup.key) {
             Part::Leader(permit) => return lead_unless_landed(edge, lookup, stale, permit).await,
-            Part::Follower(_) if patience == Patience::None => return Ok(Fetched::Alone),
+            Part::Follower(_) if patience == Patience::None => {
+                return alone(edge, lookup, stale).await;
+            }
             Part::Follower(follower) => follower,
         };
         match follower.wait(edge.limits.response_header).await {
@@ -112,7 +117,7 @@ pub(crate) async fn obtain(
                     return Ok(collapsed(response));
                 }
             }
-            Ok(Landing::NotStored) | Err(NoResult::TimedOut) => return Ok(Fetched::Alone),
+            Ok(Landing::NotStored) | Err(NoResult::TimedOut) => break,
             Ok(Landing::Failed(error)) => {
                 if let Some(covered) = cover(stale, error, Timestamp::now()) {
                     return Ok(covered);
@@ -126,17 +131,41 @@ pub(crate) async fn obtain(
             Err(NoResult::Gone) => {}
         }
     }
-    Ok(Fetched::Alone)
+    alone(edge, lookup, stale).await
+}
+
+/// Sends the request on its own, with the client's method and conditions; the answer is not
+/// stored.
+pub(crate) async fn alone(
+    edge: &Edge,
+    lookup: &Lookup,
+    stale: Option<&Stale>,
+) -> Result<Fetched, RequestError> {
+    let mut fields = lookup.headers.clone();
+    headers::for_origin(&mut fields, &lookup.target, lookup.client, &edge.settings.node);
+    let outbound = Outbound {
+        method: lookup.method.clone(),
+        path_and_query: path_and_query(lookup.target.path(), &lookup.query)?,
+        headers: fields,
+        content: Content::None,
+    };
+    match edge.upstreams.forward(&lookup.origin, outbound).await {
+        Ok(response) => {
+            let response = deliver::as_it_comes(edge, response);
+            Ok(Fetched::Passing { response, detail: None })
+        }
+        Err(error) => cover(stale, error, Timestamp::now()).ok_or(error),
+    }
 }
 
 /// Validates a stored response in the background, unless that is under way or too much is.
-pub(crate) fn validate_in_background(edge: &Arc<Edge>, lookup: Lookup, stale: Stale) {
+pub(crate) fn validate_in_background(edge: &Arc<Edge>, lookup: &Lookup, stale: Stale) {
     let Part::Leader(permit) = edge.cache.flights.join(&lookup.key) else { return };
     let Ok(slot) = Arc::clone(&edge.background).try_acquire_owned() else {
         metrics().background_skipped.inc();
         return;
     };
-    let spawned = Arc::clone(edge);
+    let (spawned, lookup) = (Arc::clone(edge), lookup.clone());
     edge.tracker.spawn(async move {
         // Failures were logged where they happened; the next request tries again.
         lead_unless_landed(&spawned, &lookup, Some(&stale), permit).await.ok();
@@ -201,12 +230,12 @@ async fn lead(
                     edge.cache.storage.mark_unstorable(&lookup.key, Timestamp::now());
                 }
                 permit.finish(Landing::NotStored);
-                return Ok(Fetched::Passing { response, detail: why.detail() });
+                return Ok(Fetched::Passing { response, detail: Some(why.detail()) });
             }
             // Asked without a condition, the origin has to send it whole.
             Ok(Attempt::Unconfirmed) => validating = None,
             Ok(Attempt::Covered { response, origin }) => {
-                permit.finish(Landing::Failed(RequestError::TimedOut));
+                permit.finish(Landing::Failed(RequestError::ServerError));
                 return Ok(Fetched::Covered { response, origin: Some(origin) });
             }
             Err(error) => {

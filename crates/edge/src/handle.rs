@@ -16,7 +16,7 @@ use tidegate_core::edge_plan::{Access, CachePlan, RoutePlan};
 use crate::body::Body;
 use crate::cache::control::RequestControl;
 use crate::cache::invalidate::{self, Answered};
-use crate::cache::status::{CacheStatus, Forward, Sharing, Storing};
+use crate::cache::status::{CacheStatus, Forward, Sharing};
 use crate::cache::storable::Credentials;
 use crate::cache::storage::StoredResponse;
 use crate::cache::vary::AuthorizationField;
@@ -106,6 +106,7 @@ async fn look_up(
     let Asked { parts, target, peer } = asked;
     let unsettled = access == Access::Origin && parts.headers.contains_key(AUTHORIZATION);
     let lookup = Lookup {
+        method: parts.method,
         key,
         control: RequestControl::parse(&parts.headers),
         credentials: if unsettled { Credentials::Unsettled } else { Credentials::Settled },
@@ -121,18 +122,20 @@ async fn look_up(
         client: peer.address,
     };
     let now = Timestamp::now();
-    let reader = Reader { method: &parts.method, headers: &lookup.headers, now };
+    let reader = Reader { method: &lookup.method, headers: &lookup.headers, now };
     let wants_origin = edge.honours_no_cache(lookup.control);
     let hit = |stored: &StoredResponse| {
         let status = CacheStatus::hit(stored.metadata.ttl_seconds(now));
         deliver::from_memory(edge, reader, stored, status)
     };
+    // What is fetched with a credential is likely of no use to others.
+    let mut patience = if unsettled { Patience::None } else { Patience::Wait };
     let (stale, forward) = match edge.cache.answer(&lookup.key, &lookup.headers, now) {
         Answer::Fresh(stored) if !wants_origin => return Ok((hit(&stored), Source::Hit)),
         Answer::WhileRevalidating(stored) if !wants_origin => {
             let response = hit(&stored);
             let stale = Stale { response: stored, staleness: Staleness::Aged };
-            fetch::validate_in_background(edge, lookup.clone(), stale);
+            fetch::validate_in_background(edge, &lookup, stale);
             return Ok((response, Source::StaleHit));
         }
         Answer::Fresh(response) | Answer::WhileRevalidating(response) => {
@@ -142,48 +145,33 @@ async fn look_up(
             (Some(Stale { response, staleness }), Forward::Stale)
         }
         Answer::Missing(forward) => (None, forward),
-        Answer::Unstorable => return alone_or_led(edge, &parts.method, &lookup, None).await,
+        Answer::Unstorable => {
+            patience = Patience::None;
+            (None, Forward::UriMiss)
+        }
     };
     // RFC 9111 section 5.2.1.7.
     if lookup.control.only_if_cached {
         return Err(RequestError::OnlyIfCached);
     }
-    if unsettled {
-        return alone_or_led(edge, &parts.method, &lookup, Some((stale, forward))).await;
-    }
-    through(edge, &parts.method, &lookup, (stale, forward, Patience::Wait)).await
-}
-
-/// For requests whose answer others likely can't use: no one waits, but the first may still store.
-async fn alone_or_led(
-    edge: &Arc<Edge>,
-    method: &Method,
-    lookup: &Lookup,
-    found: Option<(Option<Stale>, Forward)>,
-) -> Result<Reply, RequestError> {
-    if lookup.control.only_if_cached {
-        return Err(RequestError::OnlyIfCached);
-    }
-    let (stale, forward) = found.unwrap_or((None, Forward::UriMiss));
-    // A fetch for the cache is always a GET; for a body that is not wanted that is waste.
-    if stale.is_none() && method == Method::HEAD {
-        return alone(edge, method, lookup, forward).await;
-    }
-    through(edge, method, lookup, (stale, forward, Patience::None)).await
+    through(edge, &lookup, (stale, forward, patience)).await
 }
 
 /// Obtains the response through the cache and delivers it.
 async fn through(
-    edge: &Arc<Edge>,
-    method: &Method,
+    edge: &Edge,
     lookup: &Lookup,
     (stale, forward, patience): (Option<Stale>, Forward, Patience),
 ) -> Result<Reply, RequestError> {
-    let fetched = fetch::obtain(edge, lookup, stale.as_ref(), patience).await?;
+    // A fetch for the cache is always a GET: where nothing will come of it, that is waste.
+    let fetched = if patience == Patience::None && lookup.method == Method::HEAD {
+        fetch::alone(edge, lookup, stale.as_ref()).await?
+    } else {
+        fetch::obtain(edge, lookup, stale.as_ref(), patience).await?
+    };
     let now = Timestamp::now();
-    let reader = Reader { method, headers: &lookup.headers, now };
+    let reader = Reader { method: &lookup.method, headers: &lookup.headers, now };
     let status = CacheStatus::forwarded(forward);
-    let detail = stale.as_ref().and_then(|stale| stale.staleness.detail());
     match fetched {
         Fetched::Complete { response, origin, storing, sharing } => {
             let status = CacheStatus {
@@ -191,7 +179,7 @@ async fn through(
                 storing,
                 sharing,
                 ttl: Some(response.metadata.ttl_seconds(now)),
-                detail,
+                detail: stale.as_ref().and_then(|stale| stale.staleness.detail()),
                 ..status
             };
             let source = match (sharing, origin == response.status) {
@@ -203,37 +191,16 @@ async fn through(
         }
         Fetched::Covered { response, origin } => {
             let ttl = Some(response.metadata.ttl_seconds(now));
-            let status = CacheStatus { fwd_status: origin, ttl, ..status };
-            let status = status.detail("stale-if-error");
+            let detail = Some("stale-if-error");
+            let status = CacheStatus { fwd_status: origin, ttl, detail, ..status };
             Ok((deliver::from_memory(edge, reader, &response, status), Source::StaleOnError))
         }
         Fetched::Passing { mut response, detail } => {
-            let status = CacheStatus { storing: Storing::NotStored, ..status }.detail(detail);
+            let status = CacheStatus { detail, ..status };
             status.append_to(response.headers_mut(), &edge.settings.node);
             Ok((response, Source::Passed))
         }
-        Fetched::Alone => alone(edge, method, lookup, forward).await,
     }
-}
-
-/// Sends a request of its own, with the client's conditions; the answer is never stored.
-async fn alone(
-    edge: &Edge,
-    method: &Method,
-    lookup: &Lookup,
-    forward: Forward,
-) -> Result<Reply, RequestError> {
-    let mut fields = lookup.headers.clone();
-    headers::for_origin(&mut fields, &lookup.target, lookup.client, &edge.settings.node);
-    let outbound = Outbound {
-        method: method.clone(),
-        path_and_query: fetch::path_and_query(lookup.target.path(), &lookup.query)?,
-        headers: fields,
-        content: Content::None,
-    };
-    let response = edge.upstreams.send(&lookup.origin, outbound).await?;
-    let status = CacheStatus::forwarded(forward);
-    Ok((deliver::as_it_comes(edge, response, status), Source::Passed))
 }
 
 /// Where a request that passes the cache by goes, and why.
@@ -260,10 +227,12 @@ async fn pass(
         headers: fields,
         content,
     };
-    let response = edge.upstreams.send(&passage.origin, outbound).await?;
+    let response = edge.upstreams.forward(&passage.origin, outbound).await?;
     invalidate(edge, passage.routing, &target, (&parts.method, &response));
+    let mut response = deliver::as_it_comes(edge, response);
     let status = CacheStatus::forwarded(passage.forward);
-    Ok((deliver::as_it_comes(edge, response, status), Source::Passed))
+    status.append_to(response.headers_mut(), &edge.settings.node);
+    Ok((response, Source::Passed))
 }
 
 /// Prepares a request's body for streaming.

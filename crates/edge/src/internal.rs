@@ -11,7 +11,10 @@ use http_body_util::{BodyExt, Limited};
 use crate::error::RequestError;
 use crate::upstream::{Origin, Outbound, Upstreams, pool::Content};
 
-/// Asks over the same pool of connections as requests are forwarded over.
+/// Longest wait for the head of any answer: each question sets its own, shorter one.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Asks over connections of its own: patience with control is not patience with an origin.
 #[derive(Clone)]
 pub(crate) struct Internal {
     upstreams: Upstreams,
@@ -40,8 +43,8 @@ pub(crate) enum NoAnswer {
 // === impl Internal ===
 
 impl Internal {
-    pub(crate) fn new(upstreams: Upstreams) -> Self {
-        Self { upstreams }
+    pub(crate) fn new(connect_timeout: Duration) -> Self {
+        Self { upstreams: Upstreams::new(connect_timeout, LONGEST) }
     }
 
     /// Asks the first instance that can be reached.
@@ -67,7 +70,7 @@ impl Internal {
         let outbound =
             Outbound { method: Method::GET, path_and_query, headers, content: Content::None };
         let origin = Origin::new("internal", question.addresses);
-        let response = self.upstreams.send(&origin, outbound).await?;
+        let response = self.upstreams.ask(&origin, outbound).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), question.max_bytes).collect().await;
         Ok((status, body.map_err(|_| NoAnswer::Unreadable)?.to_bytes()))

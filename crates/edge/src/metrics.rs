@@ -178,3 +178,15 @@ fn registered<C: Collector + Clone + 'static>(metric: Result<C, prometheus::Erro
     registry().register(Box::new(metric.clone())).expect("the metric's name must be unique");
     metric
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_counts_under_its_own_place() {
+        for (position, source) in SOURCES.into_iter().enumerate() {
+            assert_eq!(source as usize, position);
+        }
+    }
+}

@@ -87,11 +87,6 @@ impl CacheStatus {
         }
     }
 
-    /// Adds a detail.
-    pub(crate) fn detail(self, detail: &'static str) -> Self {
-        Self { detail: Some(detail), ..self }
-    }
-
     /// Appends this cache's member, after those of caches nearer to the origin.
     pub(crate) fn append_to(&self, headers: &mut HeaderMap, node: &str) {
         // A node's name is checked to be a token, so the text is always a field value.
@@ -154,7 +149,11 @@ mod tests {
         let forwarded = CacheStatus::forwarded;
         let cases = [
             (CacheStatus::hit(30), "edge; hit; ttl=30"),
-            (CacheStatus::hit(-3).detail("revalidating"), "edge; hit; ttl=-3; detail=revalidating"),
+            (
+                CacheStatus { detail: Some("purged"), ..forwarded(Forward::Bypass) },
+                "edge; fwd=bypass; detail=purged",
+            ),
+            (CacheStatus::hit(-3), "edge; hit; ttl=-3"),
             (forwarded(Forward::Method), "edge; fwd=method"),
             (
                 CacheStatus {

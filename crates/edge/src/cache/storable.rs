@@ -43,6 +43,8 @@ pub(crate) enum NotStorable {
     SetCookie,
     NoLifetime,
     TooLarge,
+    /// Too much is being collected at present.
+    Busy,
     /// Its tags or its data sequence can't be read: it could never be purged.
     Unpurgeable,
 }
@@ -64,6 +66,7 @@ impl NotStorable {
             Self::SetCookie => "set-cookie",
             Self::NoLifetime => "no-lifetime",
             Self::TooLarge => "too-large",
+            Self::Busy => "busy",
             Self::Unpurgeable => "unpurgeable",
         }
     }
@@ -83,6 +86,7 @@ impl NotStorable {
             | Self::Off
             | Self::Status
             | Self::RequestNoStore
+            | Self::Busy
             | Self::Authorization => false,
         }
     }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::DATE;
 use http::{HeaderMap, StatusCode};
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 use tidegate_core::cache_key::CacheKey;
 use tidegate_core::clock::Timestamp;
 
-use super::freshness::{Metadata, date_field};
+use super::freshness::Metadata;
 use super::tags::Links;
 use super::vary::Selecting;
 
@@ -91,18 +90,16 @@ impl Storage {
         Self { slots: Cache::builder().max_capacity(capacity_bytes).weigher(weigher).build() }
     }
 
-    /// Finds the stored response for a request. If several match, the most recent one is used
-    /// (RFC 9111 section 4.1).
+    /// Finds the stored response for a request. If several match, as they name different fields in
+    /// `Vary`, the one stored last is used (RFC 9111 section 4.1).
     pub(crate) fn find(&self, key: &CacheKey, request: &HeaderMap, now: Timestamp) -> Found {
         match self.slots.get(key) {
             None => Found::UriMiss,
             Some(Slot::Unstorable { until }) if now < until => Found::Unstorable,
             Some(Slot::Unstorable { .. }) => Found::UriMiss,
             Some(Slot::Responses(responses)) => {
-                let matching = responses.iter().filter(|kept| kept.selecting.matches(request));
-                // The first of equals wins: it was stored last.
-                let newest = matching.rev().max_by_key(|kept| date_of(kept));
-                newest.map_or(Found::VaryMiss, |kept| Found::Response(Arc::clone(kept)))
+                let matching = responses.iter().find(|kept| kept.selecting.matches(request));
+                matching.map_or(Found::VaryMiss, |kept| Found::Response(Arc::clone(kept)))
             }
         }
     }
@@ -143,10 +140,6 @@ impl Storage {
         self.slots.run_pending_tasks();
         (self.slots.entry_count(), self.slots.weighted_size())
     }
-}
-
-fn date_of(response: &StoredResponse) -> Option<Timestamp> {
-    date_field(&response.headers, &DATE, Timestamp::default())
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub(super) async fn attempt(
     let began = edge.cache.tags.begin();
     let request_time = Timestamp::now();
     let outbound = outbound(edge, lookup, validating)?;
-    let response = edge.upstreams.send(&lookup.origin, outbound).await?;
+    let response = edge.upstreams.forward(&lookup.origin, outbound).await?;
     let exchange = Exchange { request_time, response_time: Timestamp::now() };
     let (mut parts, body) = response.into_parts();
     headers::from_origin(&mut parts.headers, &edge.settings.node);
@@ -175,14 +175,14 @@ async fn receive(
             return Ok(Attempt::Passing { response, why });
         }
     };
-    match collect(body, edge.settings.max_object_bytes, idle).await? {
+    match collect(edge, body).await? {
         Collected::Whole(body) => {
             let response = assessed.into_response(status, body);
             Ok(Attempt::Complete { response, origin: status })
         }
-        Collected::TooLarge(body) => {
+        Collected::Partly(body, reason) => {
             let response = pass(status, headers, body);
-            Ok(Attempt::Passing { response, why: Why::NotStorable(NotStorable::TooLarge) })
+            Ok(Attempt::Passing { response, why: Why::NotStorable(reason) })
         }
     }
 }

@@ -100,16 +100,36 @@ impl Upstreams {
         Self { client, response_timeout }
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Forwards a client's request and waits for the head of the answer.
     ///
-    /// A request without a body whose method is idempotent is sent once more if its connection
-    /// turned out to be closed, or could not be made: the next address may do better.
-    pub(crate) async fn send(
+    /// # Errors
+    /// As for [`Upstreams::ask`].
+    pub(crate) async fn forward(
         &self,
         origin: &Origin,
         outbound: Outbound,
     ) -> Result<Response<Incoming>, RequestError> {
         let started = Instant::now();
+        let result = self.ask(origin, outbound).await;
+        metrics().upstream_seconds.observe(started.elapsed().as_secs_f64());
+        if let Err(error) = &result {
+            metrics().upstream_failed(*error);
+        }
+        result
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// A request without a body whose method is idempotent is sent once more if its connection
+    /// turned out to be closed, or could not be made: the next address may do better.
+    ///
+    /// # Errors
+    /// The origin gave no answer, or the client's body failed.
+    pub(crate) async fn ask(
+        &self,
+        origin: &Origin,
+        outbound: Outbound,
+    ) -> Result<Response<Incoming>, RequestError> {
         let Outbound { method, path_and_query, headers, content } = outbound;
         let again = match &content {
             Content::None if method.is_idempotent() => {
@@ -125,11 +145,7 @@ impl Upstreams {
             let second = Outbound { method, path_and_query, headers, content: Content::None };
             result = self.attempt(origin, second).await;
         }
-        metrics().upstream_seconds.observe(started.elapsed().as_secs_f64());
-        result.map_err(|failed| {
-            metrics().upstream_failed(failed.error);
-            failed.error
-        })
+        result.map_err(|failed| failed.error)
     }
 
     async fn attempt(
@@ -156,7 +172,14 @@ impl Upstreams {
         match self.with_patience(answer, upload.as_ref()).await {
             Some(Ok(response)) => Ok(response),
             Some(Err(error)) => Err(classify(origin, authority, &error)),
-            None => Err(gone(timed_out(upload.as_ref()))),
+            None => {
+                tracing::warn!(
+                    upstream.name = origin.name,
+                    upstream.address = %authority,
+                    "Upstream request timed out."
+                );
+                Err(gone(timed_out(upload.as_ref())))
+            }
         }
     }
 

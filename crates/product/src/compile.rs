@@ -21,6 +21,9 @@ use source::{At, Problems, Section};
 /// Largest product file.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
 
+/// Most datasets, views or endpoints of a product.
+const MAX_PARTS: usize = 500;
+
 /// Something to put right in a product file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -136,7 +139,12 @@ fn named<'a, T>(
     mut compile: impl FnMut(&'a str, Section<'a>, &mut Problems) -> Option<T>,
 ) -> Vec<(At<&'a str>, Option<T>)> {
     let Some(parent) = root.section(kind, problems) else { return Vec::new() };
+    let at = parent.at();
     let sections = parent.into_sections(problems);
+    if sections.len() > MAX_PARTS {
+        problems.add(at, format!("a product has at most {MAX_PARTS} of [{kind}.NAME]"));
+        return Vec::new();
+    }
     sections
         .into_iter()
         .map(|(name, section)| {

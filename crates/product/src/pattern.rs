@@ -4,6 +4,9 @@ use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 
+/// Longest pattern; it is part of the message for every row that does not match.
+const MAX_SOURCE_BYTES: usize = 512;
+
 /// Most memory of one compiled expression.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
 
@@ -28,6 +31,9 @@ enum Matcher {
 impl Pattern {
     /// Compiles a pattern; the error says what is wrong.
     pub(crate) fn parse(source: &str) -> Result<Self, String> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(format!("it is longer than {MAX_SOURCE_BYTES} bytes"));
+        }
         // The expression is compiled in any case: its syntax decides, the table is only faster.
         let regex = RegexBuilder::new(source).size_limit(MAX_COMPILED_BYTES).build();
         let regex = regex.map_err(|error| {

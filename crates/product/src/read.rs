@@ -36,10 +36,10 @@ pub struct GroupsPlan {
     pub equals: Vec<(GroupPart, Value)>,
     /// Bucket range in microseconds, start inclusive, end exclusive.
     pub range: Option<(i64, i64)>,
-    /// Buckets are merged into wider ones of this many microseconds. [`finish`] does it: a store
+    /// Buckets are merged into wider ones of this many microseconds. [`finish()`] does it: a store
     /// returns the buckets as they are.
     pub step_us: Option<i64>,
-    /// Order of the result. [`finish`] orders too; a store that applies `limit` must order first.
+    /// Order of the result. [`finish()`] orders too; a store that applies `limit` must order first.
     pub order: Order,
     /// Most groups the store returns. For [`Order::Group`] one more than can be answered with, so
     /// that an answer which would be too long is noticed.

@@ -62,6 +62,24 @@ pub(crate) enum TimeBound {
     FromNow(i64),
 }
 
+// === impl Rule ===
+
+impl Rule {
+    /// Returns how many bytes a value has at most when it is written as text or as a number.
+    pub(crate) fn max_bytes(&self) -> usize {
+        match self {
+            Self::String { max_len, .. } => *max_len,
+            Self::Enum { values } => values.iter().map(String::len).max().unwrap_or(0),
+            Self::Uuid => 36,
+            Self::Int { .. }
+            | Self::Decimal { .. }
+            | Self::Timestamp { .. }
+            | Self::Bool
+            | Self::Float { .. } => 8,
+        }
+    }
+}
+
 // === impl TimeBound ===
 
 impl TimeBound {

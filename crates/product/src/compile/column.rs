@@ -158,7 +158,7 @@ fn decimal(section: &mut Section<'_>, problems: &mut Problems) -> Option<(Column
     let mut bound = |digits: Option<At<&str>>| {
         let digits = digits?;
         let value = decimal::parse(digits.value, scale).ok();
-        let value = value.filter(|value| value.abs() <= largest);
+        let value = value.filter(|value| (-largest..=largest).contains(value));
         if value.is_none() {
             let limit = decimal::text(largest, scale);
             problems.add(

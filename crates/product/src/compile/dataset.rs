@@ -9,6 +9,9 @@ use crate::contract::{Check, Column, ColumnKind, Dataset, OnError};
 use crate::expr::{Expr, Type};
 use crate::names::{Use, check_name, did_you_mean};
 
+/// Most bytes of a key or a group's name: a cursor holds one.
+const MAX_PLACE_BYTES: usize = 8_192;
+
 /// Most columns of a dataset: validation keeps a set of them in 128 bits.
 const MAX_COLUMNS: usize = 128;
 
@@ -210,7 +213,26 @@ fn key_positions(
         }
         positions.push(position);
     }
+    check_place(key.at, "a key", &positions, columns, problems);
     (positions.len() == key.value.len()).then_some(positions)
+}
+
+/// Checks that the values which name a row or a group are short enough together.
+pub(super) fn check_place(
+    at: usize,
+    what: &str,
+    positions: &[usize],
+    columns: &[Column],
+    problems: &mut Problems,
+) {
+    let bytes: usize = positions.iter().map(|position| columns[*position].rule.max_bytes()).sum();
+    if bytes > MAX_PLACE_BYTES {
+        let message = format!(
+            "{what} could have {bytes} bytes, most are {MAX_PLACE_BYTES}; write a smaller max_len \
+             for its columns"
+        );
+        problems.add(at, message);
+    }
 }
 
 fn time_position(time: At<&str>, columns: &[Column], problems: &mut Problems) -> Option<usize> {

@@ -107,6 +107,22 @@ fn the_first_reader_shapes_the_primary_key() {
     assert_eq!(contract.views[0].access_paths, [vec![bucket, dim(0)]]);
 }
 
+#[test]
+fn files_made_to_hurt_are_refused() {
+    let message = |source: &str| compile("p.toml", source).unwrap_err().remove(0).message;
+    let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(message(&deep).starts_with("this is not TOML"));
+    let dotted = format!("a{} = 1", ".a".repeat(100_000));
+    assert!(!message(&dotted).is_empty());
+    let long = "#".repeat((1 << 20) + 1);
+    assert_eq!(message(&long), "the file is larger than 1048576 bytes");
+    let views: String = (0..501).map(|n| format!("[view.v{n}]\n")).collect();
+    assert_eq!(
+        compile("p.toml", &format!("{SMALL}{views}")).unwrap_err()[0].message,
+        "a product has at most 500 of [view.NAME]"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 

@@ -1,11 +1,14 @@
 //! Views: which groups are kept, and what for each.
 
-use super::dataset::{condition, find_column};
+use super::dataset::{check_place, condition, find_column};
 use super::measure::{Measures, measures};
 use super::source::{At, Problems, Section};
 use super::{Named, find};
 use crate::contract::{Bucket, ColumnKind, Dataset, View};
 use crate::names::{Use, check_name, did_you_mean};
+
+/// Longest value of a tag: it travels in a header of every response.
+const MAX_TAG_BYTES: usize = 256;
 
 /// Most dimensions of a view.
 const MAX_DIMENSIONS: usize = 16;
@@ -125,6 +128,9 @@ fn dimensions(
         }
         dims.push(position);
     }
+    if let Some(first) = names.first() {
+        check_place(first.at, "a group's name", &dims, &dataset.columns, problems);
+    }
     (dims.len() == names.len()).then_some(dims)
 }
 
@@ -178,7 +184,19 @@ fn tag_dims(
             Some(dim) if dims.contains(&dim) => {
                 problems.add(tag.at, format!("'{}' stands twice; remove one", tag.value));
             }
-            Some(dim) => dims.push(dim),
+            Some(dim) => {
+                let column = &dataset.columns[group_by[dim]];
+                if column.rule.max_bytes() > MAX_TAG_BYTES {
+                    let message = format!(
+                        "tag '{0}' could have {1} bytes; write {0} = {{ …, max_len = \
+                         {MAX_TAG_BYTES} }} or less",
+                        tag.value,
+                        column.rule.max_bytes()
+                    );
+                    problems.add(tag.at, message);
+                }
+                dims.push(dim);
+            }
             None => {
                 let suggestion = did_you_mean(tag.value, names.iter().copied());
                 let message = format!(

@@ -16,6 +16,13 @@ use crate::rule::Rule;
 /// Most reasons given for one row.
 const MAX_ERRORS: usize = 16;
 
+/// Most unknown fields of a body for which the closest column is looked for: comparing names is
+/// slow, and whoever sent the first ones wrong sent all of them wrong.
+const MAX_SUGGESTIONS: usize = 100;
+
+/// Longest expression in a message.
+const MAX_SHOWN_CHARS: usize = 120;
+
 /// A set of columns, by position. A dataset has at most 128.
 type Columns = u128;
 
@@ -34,6 +41,7 @@ pub(super) struct RowReader<'d> {
     /// The column after the one that was named last: most rows are alike.
     expected: usize,
     errors: Vec<RowError>,
+    suggestions: usize,
 }
 
 /// What a key names.
@@ -61,6 +69,7 @@ impl<'d> RowReader<'d> {
             seen: 0,
             expected: 0,
             errors: Vec::new(),
+            suggestions: 0,
         }
     }
 
@@ -168,7 +177,8 @@ impl<'d> RowReader<'d> {
         }
         for check in &dataset.checks {
             if !check.expr.is_true(&self.rows, row) {
-                let message = format!("check '{}' failed: {}", check.name, check.expr.canonical);
+                let shown: String = check.expr.canonical.chars().take(MAX_SHOWN_CHARS).collect();
+                let message = format!("check '{}' failed: {shown}", check.name);
                 self.push_error(Reason::new("check_failed", message).at_row());
             }
         }
@@ -179,9 +189,7 @@ impl<'d> RowReader<'d> {
         let guess = columns.get(self.expected).is_some_and(|column| column.name == name);
         let position = if guess { Some(self.expected) } else { self.dataset.column(name) };
         let Some(position) = position else {
-            let known = columns.iter().map(|column| column.name.as_str());
-            let message = format!("there is no such column{}", did_you_mean(name, known));
-            self.push_error(Reason::new("unknown_field", message).at(name));
+            self.unknown(name);
             return Key::Skip;
         };
         self.expected = position + 1;
@@ -191,6 +199,16 @@ impl<'d> RowReader<'d> {
         }
         self.seen |= bit(position);
         Key::Column(position)
+    }
+
+    fn unknown(&mut self, name: &str) {
+        let mut message = "there is no such column".to_owned();
+        if self.suggestions < MAX_SUGGESTIONS {
+            self.suggestions += 1;
+            let known = self.dataset.columns.iter().map(|column| column.name.as_str());
+            message.push_str(&did_you_mean(name, known));
+        }
+        self.push_error(Reason::new("unknown_field", message).at(name));
     }
 
     /// Takes a text as the cell of a column whose cells are made from text.

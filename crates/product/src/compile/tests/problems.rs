@@ -152,6 +152,11 @@ fn datasets_are_checked() {
 #[test]
 fn columns_are_checked() {
     check(
+        "scale = 2",
+        "scale = 0, min = -9223372036854775808",
+        &["12: '-9223372036854775808' does not fit decimal(8, 0); write a number within ±99999999"],
+    );
+    check(
         "type = \"enum\"",
         "type = \"enumm\"",
         &[
@@ -275,6 +280,21 @@ fn views_are_checked() {
         "tags = [\"city\"]",
         "tags = [\"value\"]",
         &["20: tag 'value' is not in group_by; tags are dimensions of the view"],
+    );
+}
+
+#[test]
+fn what_names_rows_groups_and_tags_is_short() {
+    check(
+        "id = { type = \"string\" }",
+        "id = { type = \"string\", max_len = 9000 }",
+        &["6: a key could have 9000 bytes, most are 8192; write a smaller max_len for its columns"],
+    );
+    check(
+        "tags = [\"city\"]",
+        "tags = [\"city\"]\n[view.ids]\nfrom = \"readings\"\ngroup_by = [\"id\"]\ntags = [\"id\"]\n\
+         measures = { n = \"count()\" }",
+        &["24: tag 'id' could have 4096 bytes; write id = { …, max_len = 256 } or less"],
     );
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tidegate_core::config::{Backend, Checked};
+use tidegate_core::config::{Backend, Checked, address, keep};
 use tidegate_core::telemetry::LogConfig;
 
 /// A checked configuration.
@@ -105,10 +105,10 @@ impl Checked for Config {
 
     fn check(raw: RawConfig) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let store = check("store", raw.store.parse::<Backend>(), &mut problems);
-        let queue = check("queue", raw.queue.parse::<Backend>(), &mut problems);
-        let public = check("listen.public", address(&raw.listen.public), &mut problems);
-        let private = check("listen.private", address(&raw.listen.private), &mut problems);
+        let store = keep("store", raw.store.parse::<Backend>(), &mut problems);
+        let queue = keep("queue", raw.queue.parse::<Backend>(), &mut problems);
+        let public = keep("listen.public", address(&raw.listen.public), &mut problems);
+        let private = keep("listen.private", address(&raw.listen.private), &mut problems);
         let limits = raw.limits.check(&mut problems);
         match (store, queue, public, private) {
             (Some(store), Some(queue), Some(public), Some(private)) if problems.is_empty() => {
@@ -163,14 +163,6 @@ impl Default for RawLimits {
 /// Semaphores take no more permits than this, and nobody needs as many.
 fn size(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX).min(tokio::sync::Semaphore::MAX_PERMITS)
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("'{text}' is no address; write IP:PORT"))
-}
-
-fn check<T>(key: &str, value: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
-    value.map_err(|problem| problems.push(format!("{key}: {problem}"))).ok()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tidegate_core::config::Checked;
+use tidegate_core::config::{self, Checked};
 use tidegate_core::profile::Profile;
 use tidegate_core::telemetry::LogConfig;
 
@@ -106,8 +106,10 @@ impl Checked for Config {
         let mut problems = Vec::new();
         let profile = keep(&mut problems, load_profile(&raw.profile));
         let environment = keep(&mut problems, one("environment", raw.environment.parse()));
-        let address = keep(&mut problems, one("listen.address", socket(&raw.listen.address)));
-        let private = keep(&mut problems, one("listen.private", socket(&raw.listen.private)));
+        let address =
+            keep(&mut problems, one("listen.address", config::address(&raw.listen.address)));
+        let private =
+            keep(&mut problems, one("listen.private", config::address(&raw.listen.private)));
         if !is_digest(&raw.release) {
             problems.push("release: expected sha256: and 64 hex digits".to_owned());
         }
@@ -180,10 +182,6 @@ fn keep<T>(problems: &mut Vec<String>, checked: Result<T, Vec<String>>) -> Optio
 
 fn one<T>(key: &str, checked: Result<T, String>) -> Result<T, Vec<String>> {
     checked.map_err(|problem| vec![format!("{key}: {problem}")])
-}
-
-fn socket(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("'{text}' is not an address; write one like 127.0.0.1:8500"))
 }
 
 fn is_digest(text: &str) -> bool {

@@ -4,6 +4,7 @@
 //! override the top-level keys of the same names.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -43,6 +44,19 @@ pub trait Checked: Sized {
 pub enum Backend {
     /// A file on this machine.
     Sqlite(std::path::PathBuf),
+}
+
+/// Keeps a checked value, or notes what is wrong with the key.
+pub fn keep<T>(key: &str, value: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
+    value.map_err(|problem| problems.push(format!("{key}: {problem}"))).ok()
+}
+
+/// Reads the address of a listener.
+///
+/// # Errors
+/// Says what would be right.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is no address; write IP:PORT"))
 }
 
 // === impl ConfigProblems ===

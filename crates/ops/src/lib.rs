@@ -6,6 +6,8 @@
 //! ops::serve(listener, ops::router(checks).merge(own_routes), stop).await;
 //! ```
 
+mod program;
+
 pub mod listen;
 mod serve;
 
@@ -13,5 +15,6 @@ mod check;
 mod router;
 
 pub use check::Check;
+pub use program::program;
 pub use router::router;
 pub use serve::serve;

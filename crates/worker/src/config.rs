@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
 use serde::Deserialize;
-use tidegate_core::config::{Backend, Checked};
+use tidegate_core::config::{Backend, Checked, address, keep};
 use tidegate_core::telemetry::LogConfig;
 
 /// A checked configuration.
@@ -58,12 +58,12 @@ impl Checked for Config {
 
     fn check(raw: RawConfig) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let store = check("store", raw.store.parse::<Backend>(), &mut problems);
-        let queue = check("queue", raw.queue.parse::<Backend>(), &mut problems);
-        let private = check("listen.private", address(&raw.listen.private), &mut problems);
+        let store = keep("store", raw.store.parse::<Backend>(), &mut problems);
+        let queue = keep("queue", raw.queue.parse::<Backend>(), &mut problems);
+        let private = keep("listen.private", address(&raw.listen.private), &mut problems);
         let prefetch =
             NonZeroU16::new(raw.consume.prefetch).ok_or_else(|| "must be 1 or more".to_owned());
-        let prefetch = check("consume.prefetch", prefetch, &mut problems);
+        let prefetch = keep("consume.prefetch", prefetch, &mut problems);
         match (store, queue, private, prefetch) {
             (Some(store), Some(queue), Some(private), Some(prefetch)) => {
                 let RawConfig { log, supervised, .. } = raw;
@@ -80,14 +80,6 @@ impl Default for RawConsume {
     fn default() -> Self {
         Self { prefetch: 64 }
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("'{text}' is no address; write IP:PORT"))
-}
-
-fn check<T>(key: &str, value: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
-    value.map_err(|problem| problems.push(format!("{key}: {problem}"))).ok()
 }
 
 #[cfg(test)]

@@ -1,11 +1,7 @@
 //! The `tidegate-worker` program.
 
-use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
-use tidegate_core::config::EXIT_USAGE;
-use tidegate_core::{config, shutdown, telemetry};
 use tidegate_worker::Config;
 
 #[global_allocator]
@@ -13,32 +9,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (path, check_only) = match words[..] {
-        ["--config", path] => (path, false),
-        ["--config", path, "--check-config"] | ["--check-config", "--config", path] => (path, true),
-        _ => return refuse(&"usage: tidegate-worker --config FILE [--check-config]"),
-    };
-    let config: Config = match config::load(Path::new(path)) {
-        Ok(config) => config,
-        Err(problems) => return refuse(&problems),
-    };
-    if check_only {
-        return ExitCode::SUCCESS;
-    }
-    telemetry::init_logs(&config.log);
-    let ended = match shutdown::on_signal(config.supervised) {
-        Ok(stop) => tidegate_worker::run(config, stop).await.map_err(anyhow::Error::from),
-        Err(error) => Err(error.into()),
-    };
-    let Err(error) = ended else { return ExitCode::SUCCESS };
-    tracing::error!(error = format!("{error:#}"), "Worker could not run.");
-    ExitCode::FAILURE
-}
-
-fn refuse(problems: &dyn std::fmt::Display) -> ExitCode {
-    // Nothing is left to do when standard error itself is closed.
-    writeln!(std::io::stderr(), "{problems}").ok();
-    ExitCode::from(EXIT_USAGE)
+    tidegate_ops::program(
+        "tidegate-worker",
+        |config: &Config| (&config.log, config.supervised),
+        tidegate_worker::run,
+    )
+    .await
 }

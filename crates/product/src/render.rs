@@ -21,7 +21,7 @@ pub fn body(contract: &Contract, endpoint: &Endpoint, format: Format, answer: &A
 }
 
 /// Writes `{"data":[{…}],"next":"…"}`; `next` only if another page follows.
-pub fn json(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<u8> {
+fn json(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<u8> {
     let layout = Layout::new(contract, endpoint);
     let mut out = Vec::with_capacity(32 + layout.row_bytes() * answer.table.rows().len());
     out.extend_from_slice(b"{\"data\":[");
@@ -41,7 +41,7 @@ pub fn json(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<u8
 }
 
 /// Writes one JSON object a line.
-pub fn ndjson(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<u8> {
+fn ndjson(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<u8> {
     let layout = Layout::new(contract, endpoint);
     let mut out = Vec::with_capacity(layout.row_bytes() * answer.table.rows().len());
     for row in answer.table.rows() {
@@ -52,7 +52,7 @@ pub fn ndjson(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<
 }
 
 /// Writes RFC 4180 with a header line; a null is an empty field.
-pub fn csv(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<u8> {
+fn csv(contract: &Contract, endpoint: &Endpoint, answer: &Answer) -> Vec<u8> {
     let layout = Layout::new(contract, endpoint);
     let mut out = Vec::with_capacity(64 + layout.row_bytes() * answer.table.rows().len());
     let names: Vec<&str> = endpoint.select.iter().map(|field| layout.name(*field)).collect();

@@ -105,10 +105,10 @@ impl<'a> Request<'a> {
                 _ => i64::MAX,
             };
             if span > max_span {
-                let hours = max_span / 3_600_000_000;
+                let longest = span_text(Duration::from_micros(max_span.unsigned_abs()));
                 return Err(error(
                     param,
-                    format!("must be at most {hours} hours from the other end"),
+                    format!("must be at most {longest} from the other end"),
                 ));
             }
         }

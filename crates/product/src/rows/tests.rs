@@ -1,6 +1,7 @@
 //! Rows keep what they are given, as bytes too.
 
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, proptest};
+use tidegate_core::clock::Timestamp;
 
 use crate::error::DecodeError;
 use crate::fixture::{air, air_with, reading, rows};
@@ -9,9 +10,9 @@ use crate::rows::{Cell, Rows};
 fn lines() -> impl Strategy<Value = Vec<String>> {
     let row = ("[a-z]{1,9}", "[ a-zé]{0,9}", 0i64..200_000, 0u32..80_000_000, any::<bool>());
     let row = row.prop_map(|(id, city, value, seconds, note)| {
-        let at = jiff::Timestamp::from_second(1_763_000_000 + i64::from(seconds / 3)).unwrap();
+        let at = Timestamp((1_763_000_000 + i64::from(seconds / 3)) * 1_000_000).to_rfc3339();
         let value = format!("{}.{:02}", value / 100, value % 100);
-        let row = reading(&id, &city, "pm10", &at.to_string(), &value);
+        let row = reading(&id, &city, "pm10", &at, &value);
         if note { row.replace('}', ",\"note\":\"ü\"}") } else { row }
     });
     proptest::collection::vec(row, 0..30)

@@ -139,7 +139,7 @@ pub struct View {
     pub measures: Vec<Measure>,
     /// Positions within `group_by` whose values make the fine purge tag; empty: coarse tag only.
     pub tags: Vec<usize>,
-    /// Order of the primary key's columns, and of further indexes: made from how endpoints read.
+    /// Orders in which endpoints read groups; a store has an index for each, or its primary key.
     pub access_paths: Vec<Vec<GroupPart>>,
     /// Only rows for which it is true are counted.
     pub(crate) filter: Option<Expr>,

@@ -42,10 +42,7 @@ pub struct Delta {
 }
 
 /// Folds the selected rows that pass the view's filter: one delta for each group they touch, in
-/// the order of the view's primary key.
-///
-/// Every writer merges in that order, so writers that touch the same groups wait for each other
-/// instead of for a circle.
+/// the order of the view's first access path.
 ///
 /// # Errors
 /// A count or sum leaves the range of 64 bits.
@@ -91,7 +88,8 @@ pub fn merge(view: &View, into: &mut Delta, from: &Delta) -> Result<(), Overflow
     merged.ok_or_else(|| overflow(view, &into.group))
 }
 
-fn overflow(view: &View, group: &[Value]) -> Overflow {
+/// Names the group of a view whose number leaves the range of 64 bits.
+pub fn overflow(view: &View, group: &[Value]) -> Overflow {
     let values: Vec<String> = group
         .iter()
         .map(|value| match value {

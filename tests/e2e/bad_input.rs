@@ -125,7 +125,7 @@ async fn a_parameter_that_is_wrong_is_named() {
         ("pollutant=lead", &["pollutant", "pm25"][..]),
         ("polutant=no2", &["polutant", "pollutant"]),
         ("from=yesterday", &["from", "RFC 3339"]),
-        ("from=now-200d", &["92"]),
+        ("from=now-200d", &["to", "92d"]),
     ] {
         let reply = client.get(&format!("/v1/air/cities/oslo/series?{query}")).await;
         assert!([400, 422].contains(&reply.status.as_u16()), "{}", reply.text());

@@ -91,6 +91,21 @@ pub fn parse_span(text: &str) -> Option<Duration> {
     number.checked_mul(unit_micros).map(Duration::from_micros)
 }
 
+/// Writes a span as [`parse_span`] reads it, in the largest unit that it is a multiple of.
+pub fn span_text(span: Duration) -> String {
+    const UNITS: [(u128, &str); 6] = [
+        (86_400_000_000, "d"),
+        (3_600_000_000, "h"),
+        (60_000_000, "m"),
+        (1_000_000, "s"),
+        (1_000, "ms"),
+        (1, "us"),
+    ];
+    let micros = span.as_micros();
+    let whole = UNITS.iter().find(|(unit, _)| micros.is_multiple_of(*unit) && micros > 0);
+    whole.map_or_else(|| "0s".to_owned(), |(unit, name)| format!("{}{name}", micros / unit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +117,13 @@ mod tests {
         assert_eq!(parse_span("0s"), Some(Duration::ZERO));
         for bad in ["", "s", "30", "1.5s", "30 s", "-3s", "99999999999999999999d"] {
             assert_eq!(parse_span(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_span_s_text_is_read_back_as_the_same_span() {
+        for text in ["92d", "36h", "90m", "45s", "250ms", "7us", "0s"] {
+            assert_eq!(parse_span(text).map(span_text).as_deref(), Some(text));
         }
     }
 

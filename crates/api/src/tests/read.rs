@@ -96,7 +96,7 @@ async fn wrong_parameters_are_named() {
     pollutant=lead: bad_parameter parameter 'pollutant': must be one of pm25, pm10, no2, o3
     polutant=no2: bad_parameter parameter 'polutant': is not known here; known are pollutant, from, to, step
     from=yesterday: bad_parameter parameter 'from': must be an RFC 3339 time such as 2026-11-22T10:00:00Z, or now-24h
-    from=now-200d: bad_combination parameter 'to': must be at most 2208 hours from the other end
+    from=now-200d: bad_combination parameter 'to': must be at most 92d from the other end
     step=%zz: bad_parameter parameter 'step': is not percent-encoded UTF-8
     ");
     let reply = api.get("acme-reader", "/v1/air/cities/oslo/series?pollutant=lead").await;

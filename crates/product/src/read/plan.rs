@@ -1,6 +1,8 @@
 //! A bound request to a bounded query.
 
-use tidegate_core::clock::parse_span;
+use std::time::Duration;
+
+use tidegate_core::clock::{parse_span, span_text};
 use tidegate_core::param::{ParamError, ParamKind, ParamPlan, ParamValue};
 
 use super::{GroupsPlan, Order, ReadPlan, RowsPlan, column_value, cursor};
@@ -106,10 +108,7 @@ impl<'a> Request<'a> {
             };
             if span > max_span {
                 let longest = span_text(Duration::from_micros(max_span.unsigned_abs()));
-                return Err(error(
-                    param,
-                    format!("must be at most {longest} from the other end"),
-                ));
+                return Err(error(param, format!("must be at most {longest} from the other end")));
             }
         }
         let start = from.map(|(_, at)| at);

@@ -103,7 +103,7 @@ fn contradictions_are_refused() {
         "city_series",
         path,
         "from=2026-01-01T00:00:00Z&to=2026-06-01T00:00:00Z",
-        "parameter 'to': must be at most 2208 hours from the other end",
+        "parameter 'to': must be at most 92d from the other end",
     );
     let refused = "parameter 'cursor': is not one that this request was answered with; begin again \
                    without it";

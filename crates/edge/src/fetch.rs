@@ -92,8 +92,10 @@ pub(crate) enum Fetched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
     Wait,
-    /// What others fetch is likely of no use to it.
-    None,
+    /// What others fetch is likely of no use to it, but what it fetches may be stored.
+    Leads,
+    /// Nothing is to be shared: it keeps its own method and conditions.
+    Never,
 }
 
 /// Obtains the response, from the origin or from another request's fetch.
@@ -103,10 +105,13 @@ pub(crate) async fn obtain(
     stale: Option<&Stale>,
     patience: Patience,
 ) -> Result<Fetched, RequestError> {
+    if patience == Patience::Never {
+        return alone(edge, lookup, stale).await;
+    }
     for round in 0..ROUNDS {
         let follower = match edge.cache.flights.join(&lookup.key) {
             Part::Leader(permit) => return lead_unless_landed(edge, lookup, stale, permit).await,
-            Part::Follower(_) if patience == Patience::None => {
+            Part::Follower(_) if patience == Patience::Leads => {
                 return alone(edge, lookup, stale).await;
             }
             Part::Follower(follower) => follower,
@@ -136,7 +141,7 @@ pub(crate) async fn obtain(
 
 /// Sends the request on its own, with the client's method and conditions; the answer is not
 /// stored.
-pub(crate) async fn alone(
+async fn alone(
     edge: &Edge,
     lookup: &Lookup,
     stale: Option<&Stale>,

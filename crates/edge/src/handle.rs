@@ -129,7 +129,7 @@ async fn look_up(
         deliver::from_memory(edge, reader, stored, status)
     };
     // What is fetched with a credential is likely of no use to others.
-    let mut patience = if unsettled { Patience::None } else { Patience::Wait };
+    let mut patience = if unsettled { Patience::Leads } else { Patience::Wait };
     let (stale, forward) = match edge.cache.answer(&lookup.key, &lookup.headers, now) {
         Answer::Fresh(stored) if !wants_origin => return Ok((hit(&stored), Source::Hit)),
         Answer::WhileRevalidating(stored) if !wants_origin => {
@@ -146,7 +146,7 @@ async fn look_up(
         }
         Answer::Missing(forward) => (None, forward),
         Answer::Unstorable => {
-            patience = Patience::None;
+            patience = Patience::Never;
             (None, Forward::UriMiss)
         }
     };
@@ -163,12 +163,7 @@ async fn through(
     lookup: &Lookup,
     (stale, forward, patience): (Option<Stale>, Forward, Patience),
 ) -> Result<Reply, RequestError> {
-    // A fetch for the cache is always a GET: where nothing will come of it, that is waste.
-    let fetched = if patience == Patience::None && lookup.method == Method::HEAD {
-        fetch::alone(edge, lookup, stale.as_ref()).await?
-    } else {
-        fetch::obtain(edge, lookup, stale.as_ref(), patience).await?
-    };
+    let fetched = fetch::obtain(edge, lookup, stale.as_ref(), patience).await?;
     let now = Timestamp::now();
     let reader = Reader { method: &lookup.method, headers: &lookup.headers, now };
     let status = CacheStatus::forwarded(forward);

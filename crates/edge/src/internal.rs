@@ -69,7 +69,8 @@ impl Internal {
         }
         let outbound =
             Outbound { method: Method::GET, path_and_query, headers, content: Content::None };
-        let origin = Origin::new("internal", question.addresses);
+        let origin =
+            Origin::new("internal", question.addresses).ok_or(RequestError::Unreachable)?;
         let response = self.upstreams.ask(&origin, outbound).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), question.max_bytes).collect().await;

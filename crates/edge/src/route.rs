@@ -67,8 +67,9 @@ impl Routes {
 impl Routing {
     /// The routing of an edge that stands alone.
     pub(crate) fn stand_alone(plan: &EdgePlan, upstreams: &[UpstreamConfig]) -> Self {
-        let origins = upstreams.iter().map(|upstream| {
-            (upstream.name.clone(), Origin::new(&upstream.name, upstream.addresses.clone()))
+        let origins = upstreams.iter().filter_map(|upstream| {
+            let origin = Origin::new(&upstream.name, upstream.addresses.clone())?;
+            Some((upstream.name.clone(), origin))
         });
         Self {
             plan: plan.clone(),
@@ -77,16 +78,14 @@ impl Routing {
         }
     }
 
-    /// The routing of a document and the plan it names.
-    pub(crate) fn governed(document: &RoutingDocument, plan: EdgePlan) -> Self {
+    /// The routing of a document and the plan it names; `None` if it names no usable address.
+    pub(crate) fn governed(document: &RoutingDocument, plan: EdgePlan) -> Option<Self> {
         let addresses = |texts: &[String]| -> Vec<Authority> {
             texts.iter().filter_map(|text| parse_address(text)).collect()
         };
-        Self {
-            plan,
-            origins: Origins::Pool(Origin::new("stable", addresses(&document.stable.api))),
-            internal: addresses(&document.stable.internal),
-        }
+        let pool = Origin::new("stable", addresses(&document.stable.api))?;
+        let internal = addresses(&document.stable.internal);
+        Some(Self { plan, origins: Origins::Pool(pool), internal })
     }
 
     /// Finds the route for a request.

@@ -59,6 +59,8 @@ enum NoNews {
     Refused(#[source] RoutingError),
     #[error("control answered at once, without news")]
     Hasty,
+    #[error("the routing document names no address that can be used")]
+    NoAddress,
     #[error("the plan {0} can't be fetched")]
     NoPlan(String),
 }
@@ -80,13 +82,15 @@ impl Follower {
         let Some(signed) = self.disk.document() else { return };
         match self.accept(&signed) {
             Ok(document) => {
-                if let Some(plan) = self.known_plan(&document) {
+                let plan = self.known_plan(&document);
+                let routing = plan.clone().and_then(|plan| Routing::governed(&document, plan));
+                if let (Some(plan), Some(routing)) = (plan, routing) {
                     tracing::info!(
                         routing.epoch = document.epoch,
                         routing.generation = document.generation,
                         "Routing document was taken from disk."
                     );
-                    self.install(document, plan);
+                    self.install(routing, document, plan);
                 }
             }
             Err(error) => tracing::warn!(
@@ -159,6 +163,7 @@ impl Follower {
             Some(plan) => plan,
             None => self.fetch_plan(&document).await?,
         };
+        let routing = Routing::governed(&document, plan.clone()).ok_or(NoNews::NoAddress)?;
         if let Err(error) = self.disk.keep(&signed, &plan).await {
             // Routing goes on; only a restart without control would be behind.
             tracing::warn!(error = %error, "Routing document could not be kept on disk.");
@@ -168,7 +173,7 @@ impl Follower {
             routing.generation = document.generation,
             "Routing document was accepted."
         );
-        self.install(document, plan);
+        self.install(routing, document, plan);
         Ok(())
     }
 
@@ -214,11 +219,11 @@ impl Follower {
         Err(no_plan())
     }
 
-    fn install(&mut self, document: RoutingDocument, plan: EdgePlan) {
+    fn install(&mut self, routing: Routing, document: RoutingDocument, plan: EdgePlan) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         metrics().routing_epoch.set(gauge(document.epoch));
         metrics().routing_generation.set(gauge(document.generation));
-        self.routes.store(Routing::governed(&document, plan.clone()));
+        self.routes.store(routing);
         self.present = Some((document, plan));
     }
 }

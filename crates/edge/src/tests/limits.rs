@@ -54,6 +54,40 @@ async fn broken_origins_get_one_clear_answer_each() {
 }
 
 #[tokio::test]
+async fn connections_that_an_origin_closes_unannounced_are_no_errors() {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncache-control: no-store\r\n\r\nok";
+    let (address, server) = raw_origin(answer).await;
+    let edge = TestEdge::configured(&routed(address, ""), None).await;
+    for _ in 0..20 {
+        edge.get("/").await.check("ok", "fwd=uri-miss");
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn only_requests_that_may_be_repeated_are_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, mut methods) = tokio::sync::mpsc::unbounded_channel();
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut start = [0; 4];
+            stream.read_exact(&mut start).await.unwrap();
+            sender.send(String::from_utf8_lossy(&start).into_owned()).unwrap();
+        }
+    });
+    let edge = TestEdge::configured(&routed(address, ""), None).await;
+    for (method, times) in [("GET ", 2), ("POST", 1)] {
+        assert_eq!(edge.send(method.trim(), "/", &[]).await.status, 502);
+        for _ in 0..times {
+            assert_eq!(methods.recv().await.unwrap(), method);
+        }
+        assert!(methods.try_recv().is_err(), "{method}");
+    }
+    server.abort();
+}
+
+#[tokio::test]
 async fn an_origin_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -66,19 +66,23 @@ struct Failed {
     error: RequestError,
     /// The origin gave no byte of an answer and the connection is gone.
     unanswered: bool,
+    cause: Option<hyper_util::client::legacy::Error>,
+    address: Authority,
 }
 
 // === impl Origin ===
 
 impl Origin {
-    pub(crate) fn new(name: &str, addresses: Vec<Authority>) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), addresses, next: AtomicUsize::new(0) })
+    /// Names an origin's addresses; without one there is no origin.
+    pub(crate) fn new(name: &str, addresses: Vec<Authority>) -> Option<Arc<Self>> {
+        let next = AtomicUsize::new(0);
+        (!addresses.is_empty()).then(|| Arc::new(Self { name: name.to_owned(), addresses, next }))
     }
 
     /// Returns the next address, round robin.
-    fn next(&self) -> Option<&Authority> {
+    fn next(&self) -> &Authority {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.addresses.get(turn % self.addresses.len().max(1))
+        &self.addresses[turn % self.addresses.len()]
     }
 }
 
@@ -145,7 +149,7 @@ impl Upstreams {
             let second = Outbound { method, path_and_query, headers, content: Content::None };
             result = self.attempt(origin, second).await;
         }
-        result.map_err(|failed| failed.error)
+        result.map_err(|failed| failed.log(origin))
     }
 
     async fn attempt(
@@ -153,13 +157,13 @@ impl Upstreams {
         origin: &Origin,
         outbound: Outbound,
     ) -> Result<Response<Incoming>, Failed> {
-        let gone = |error| Failed { error, unanswered: false };
-        let authority = origin.next().ok_or(gone(RequestError::Unreachable))?;
+        let authority = origin.next();
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTP);
         parts.authority = Some(authority.clone());
         parts.path_and_query = Some(outbound.path_and_query);
-        let uri = Uri::from_parts(parts).map_err(|_| gone(RequestError::Host))?;
+        let uri =
+            Uri::from_parts(parts).map_err(|_| Failed::here(RequestError::Host, authority))?;
         let (body, upload) = match outbound.content {
             Content::None => (Body::empty(), None),
             Content::Streamed(body, upload) => (body, Some(upload)),
@@ -171,15 +175,8 @@ impl Upstreams {
         let answer = self.client.request(request);
         match self.with_patience(answer, upload.as_ref()).await {
             Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(classify(origin, authority, &error)),
-            None => {
-                tracing::warn!(
-                    upstream.name = origin.name,
-                    upstream.address = %authority,
-                    "Upstream request timed out."
-                );
-                Err(gone(timed_out(upload.as_ref())))
-            }
+            Some(Err(error)) => Err(classify(authority, error)),
+            None => Err(Failed::here(timed_out(upload.as_ref()), authority)),
         }
     }
 
@@ -202,6 +199,30 @@ impl Upstreams {
     }
 }
 
+// === impl Failed ===
+
+impl Failed {
+    fn here(error: RequestError, address: &Authority) -> Self {
+        Self { error, unanswered: false, cause: None, address: address.clone() }
+    }
+
+    /// Logs the failure that counts: an attempt that was made up for is none.
+    fn log(self, origin: &Origin) -> RequestError {
+        let Self { error, cause, address, .. } = self;
+        // What a client did to its own request is no news.
+        if error.origin_failure().is_some() {
+            tracing::warn!(
+                upstream.name = origin.name,
+                upstream.address = %address,
+                upstream.failure = %error,
+                error = cause.as_ref().map(|cause| cause as &dyn StdError),
+                "Upstream request failed."
+            );
+        }
+        error
+    }
+}
+
 /// Tells a client that stopped sending from an origin that does not answer.
 fn timed_out(upload: Option<&Upload>) -> RequestError {
     match upload.map(|upload| upload.progress().state) {
@@ -210,34 +231,25 @@ fn timed_out(upload: Option<&Upload>) -> RequestError {
     }
 }
 
-fn classify(
-    origin: &Origin,
-    address: &Authority,
-    error: &hyper_util::client::legacy::Error,
-) -> Failed {
+fn classify(address: &Authority, error: hyper_util::client::legacy::Error) -> Failed {
     if let Some(body_error) = find_body_error(error.source()) {
         let error = match body_error {
             BodyError::Idle => RequestError::BodyTimeout,
             BodyError::TooLarge => RequestError::BodyTooLarge,
             BodyError::Broken => RequestError::BodyBroken,
         };
-        return Failed { error, unanswered: false };
+        return Failed::here(error, address);
     }
     let hyper = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    let failed = if error.is_connect() {
-        Failed { error: RequestError::Unreachable, unanswered: true }
-    } else if hyper.is_some_and(|error| error.is_parse() || error.is_parse_too_large()) {
-        Failed { error: RequestError::Garbled, unanswered: false }
+    let garbled = hyper.is_some_and(|error| error.is_parse() || error.is_parse_too_large());
+    let (kind, unanswered) = if error.is_connect() {
+        (RequestError::Unreachable, true)
+    } else if garbled {
+        (RequestError::Garbled, false)
     } else {
-        Failed { error: RequestError::Closed, unanswered: true }
+        (RequestError::Closed, true)
     };
-    tracing::warn!(
-        upstream.name = origin.name,
-        upstream.address = %address,
-        error = error as &dyn StdError,
-        "Upstream request failed."
-    );
-    failed
+    Failed { error: kind, unanswered, cause: Some(error), address: address.clone() }
 }
 
 /// A client's body that broke off fails the request to the origin, too.

@@ -8,9 +8,10 @@ use tidegate_product::contract::{ColumnKind, Contract, Dataset, View};
 
 use crate::StoreError;
 use crate::sqlite::tables::{
-    create_dataset, create_index, create_view, dataset_table, path_name, primary_path, quoted,
-    sql_type, view_table,
+    create_dataset, create_index, create_view, dataset_table, path_name, quoted, sql_type,
+    view_table,
 };
+use crate::transform::effects::storage_order;
 
 /// What a dataset's table holds, over all contracts so far.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,10 +87,10 @@ fn fit_view(
 ) -> Result<(), StoreError> {
     let table = view_table(&contract.name, view);
     let dataset = contract.dataset_of(view);
-    let mut primary = path_name(&primary_path(view));
+    let primary = path_name(&storage_order(view));
     match known(sql, &contract.name, &table)? {
         // Maintained by every batch so far.
-        Some(Known { live: true, shape }) => primary = shape,
+        Some(Known { live: true, .. }) => {}
         known => {
             if !is_empty(sql, &contract.name, dataset)? {
                 return Err(StoreError::Incompatible(format!(

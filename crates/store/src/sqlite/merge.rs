@@ -5,13 +5,12 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, ffi};
 use tidegate_product::contract::{Contract, Stored, View};
 use tidegate_product::error::Overflow;
-use tidegate_product::fold::Delta;
+use tidegate_product::fold::{self, Delta};
 
 use crate::StoreError;
 use crate::sqlite::bind::bind_values;
-use crate::sqlite::tables::{
-    part_column, parts, path_columns, primary_path, quoted, stored_column, view_table,
-};
+use crate::sqlite::tables::{part_column, parts, path_columns, quoted, stored_column, view_table};
+use crate::transform::effects::storage_order;
 
 /// Why batches could not be applied.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub(super) enum Refused {
     Store(StoreError),
 }
 
-/// Merges deltas in the order given.
+/// Merges deltas in the order given: that of the primary key.
 pub(super) fn merge(
     sql: &Connection,
     contract: &Contract,
@@ -63,7 +62,7 @@ fn merge_text(contract: &Contract, view: &View) -> String {
         // Writing to a string does not fail.
         write!(text, ", ?{parameter}").ok();
     }
-    let key = path_columns(contract, view, &primary_path(view));
+    let key = path_columns(contract, view, &storage_order(view));
     write!(
         text,
         ") on conflict({key}) do update set _ver = excluded._ver, _rows = _rows + excluded._rows"
@@ -92,8 +91,7 @@ fn refused(view: &View, delta: &Delta, error: rusqlite::Error) -> Refused {
     const OVERFLOWS: [i32; 2] = [ffi::SQLITE_CONSTRAINT_DATATYPE, ffi::SQLITE_CONSTRAINT_CHECK];
     match error.sqlite_error() {
         Some(found) if OVERFLOWS.contains(&found.extended_code) => {
-            let group = format!("{:?}", delta.group);
-            Refused::Overflow(Overflow { view: view.name.clone(), group })
+            Refused::Overflow(fold::overflow(view, &delta.group))
         }
         _ => error.into(),
     }

@@ -6,8 +6,9 @@ use tidegate_product::read::{GroupsPlan, Order, RowsPlan};
 
 use crate::GroupsPage;
 use crate::sqlite::tables::{
-    dataset_table, key_columns, part_column, parts, primary_path, quoted, stored_column, view_table,
+    dataset_table, key_columns, part_column, parts, quoted, stored_column, view_table,
 };
+use crate::transform::effects::storage_order;
 
 /// The column that counts a group's rows.
 const ROWS: &str = "_rows";
@@ -54,7 +55,7 @@ pub(super) fn page(page: &GroupsPage) -> Query {
     let contract = &page.contract.contract;
     let view = &contract.views[page.view];
     let columns = Columns { contract, view };
-    let order = primary_path(view);
+    let order = storage_order(view);
     let names: Vec<String> = order.iter().map(|part| columns.part(*part)).collect();
     let mut query = columns.select(&page.tenant);
     if let Some(after) = &page.after {

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use tidegate_product::contract::{ColumnKind, Contract, Dataset, GroupPart, Stored, View};
 
+use crate::transform::effects::storage_order;
+
 /// Writes a name so that it can't be taken for a word of the language.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -88,7 +90,7 @@ pub(super) fn create_dataset(product: &str, dataset: &Dataset) -> String {
     ddl
 }
 
-/// Returns the statements that create a view's table; its primary key is the first access path.
+/// Returns the statement that creates a view's table.
 pub(super) fn create_view(contract: &Contract, view: &View) -> String {
     let dataset = &contract.datasets[view.dataset];
     let mut ddl =
@@ -105,7 +107,7 @@ pub(super) fn create_view(contract: &Contract, view: &View) -> String {
         let column = stored_column(contract, view, stored);
         push(&mut ddl, format_args!(", {column} {}", stored_type(dataset, stored, &column)));
     }
-    let key = path_columns(contract, view, &primary_path(view));
+    let key = path_columns(contract, view, &storage_order(view));
     push(
         &mut ddl,
         format_args!(", _ver integer not null, primary key({key})) strict, without rowid"),
@@ -113,12 +115,7 @@ pub(super) fn create_view(contract: &Contract, view: &View) -> String {
     ddl
 }
 
-/// Returns the order of the primary key of a new table.
-pub(super) fn primary_path(view: &View) -> Vec<GroupPart> {
-    view.access_paths.first().cloned().unwrap_or_else(|| parts(view))
-}
-
-/// Returns the statement that creates the index of a further access path, unless it exists.
+/// Returns the statement that creates the index of an access path, unless it exists.
 pub(super) fn create_index(contract: &Contract, view: &View, path: &[GroupPart]) -> String {
     let table = view_table(&contract.name, view);
     format!(

@@ -1,4 +1,4 @@
-//! What the new rows of several batches change: one delta for each group, and the tags they touch.
+//! What the new rows of several batches change: one delta for each group.
 
 use std::cmp::Ordering;
 
@@ -15,59 +15,43 @@ pub(crate) struct NewRows<'a> {
     pub(crate) new: &'a [u32],
 }
 
-/// Folds the new rows of batches of one tenant and contract into one delta for each group, in the
-/// order in which every writer merges: a group that several batches touch is written once.
+/// Returns the order in which groups are stored, and in which every writer merges: the bucket
+/// leads, then the dimensions.
+///
+/// New rows touch many groups of few buckets. Led by a dimension, as reads want it, each of these
+/// groups lies on a page of its own as soon as it has some history, and a batch rewrites all of
+/// these pages: at an hour between readings that cost twice as much at 1 M rows as at 0.1 M. Led
+/// by the bucket the groups are neighbours. Reads come over indexes, which only a new group writes.
+pub(crate) fn storage_order(view: &View) -> Vec<GroupPart> {
+    let dims = (0..view.group_by.len()).map(GroupPart::Dim);
+    view.bucket.map(|_| GroupPart::Bucket).into_iter().chain(dims).collect()
+}
+
+/// Folds the new rows of batches of one tenant and contract into one delta for each group, in
+/// [`storage_order`]: a group that several batches touch is written once.
 pub(crate) fn deltas(
     contract: &Contract,
     view: &View,
     batches: &[NewRows<'_>],
 ) -> Result<Vec<Delta>, Overflow> {
     let dataset = contract.dataset_of(view);
-    let mut folded = Vec::with_capacity(batches.len());
+    let mut folded = Vec::new();
     for batch in batches {
         let selected = batch.new.iter().map(|&row| row as usize);
-        folded.push(fold::fold(view, dataset, batch.rows, selected)?);
+        folded.append(&mut fold::fold(view, dataset, batch.rows, selected)?);
     }
-    // Pairs of neighbours, so that a delta is moved as often as the number of batches has digits.
-    while folded.len() > 1 {
-        let mut merged = Vec::with_capacity(folded.len().div_ceil(2));
-        let mut lists = folded.into_iter();
-        while let Some(left) = lists.next() {
-            merged.push(match lists.next() {
-                Some(right) => merge(view, left, right)?,
-                None => left,
-            });
-        }
-        folded = merged;
-    }
-    Ok(folded.pop().unwrap_or_default())
-}
-
-/// Merges two lists that are in the order of the view's primary key.
-fn merge(view: &View, left: Vec<Delta>, right: Vec<Delta>) -> Result<Vec<Delta>, Overflow> {
-    let order = primary_order(view);
-    let mut merged = Vec::with_capacity(left.len() + right.len());
-    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
-    while let (Some(first), Some(second)) = (left.peek(), right.peek()) {
-        match compare(&order, first, second) {
-            Ordering::Less => merged.extend(left.next()),
-            Ordering::Greater => merged.extend(right.next()),
-            Ordering::Equal => {
-                if let (Some(mut delta), Some(other)) = (left.next(), right.next()) {
-                    fold::merge(view, &mut delta, &other)?;
-                    merged.push(delta);
-                }
-            }
+    let order: Vec<usize> =
+        storage_order(view).into_iter().map(|part| view.position_of(part)).collect();
+    // Stable, because that is quick where parts are in order already, as those of one bucket are.
+    folded.sort_by(|left, right| compare(&order, left, right));
+    let mut merged: Vec<Delta> = Vec::with_capacity(folded.len());
+    for delta in folded {
+        match merged.last_mut() {
+            Some(last) if last.group == delta.group => fold::merge(view, last, &delta)?,
+            _ => merged.push(delta),
         }
     }
-    merged.extend(left);
-    merged.extend(right);
     Ok(merged)
-}
-
-fn primary_order(view: &View) -> Vec<usize> {
-    let parts: &[GroupPart] = view.access_paths.first().map_or(&[], Vec::as_slice);
-    parts.iter().map(|part| view.position_of(*part)).collect()
 }
 
 fn compare(order: &[usize], left: &Delta, right: &Delta) -> Ordering {

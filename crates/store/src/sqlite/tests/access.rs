@@ -56,20 +56,20 @@ fn check(steps: &[String], expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_series_is_one_range_of_the_primary_key() {
+async fn a_series_is_one_range_of_an_index() {
     let steps = explain_request("city_series", &[("city", "oslo")], "pollutant=no2").await;
     check(
         &steps,
-        &["SEARCH … USING PRIMARY KEY (_tenant=? AND …=? AND …=? AND _bucket>? AND _bucket<?)"],
+        &["SEARCH … USING INDEX … (_tenant=? AND …=? AND …=? AND _bucket>? AND _bucket<?)"],
     );
 }
 
 #[tokio::test]
-async fn the_days_of_a_station_are_one_range_of_the_primary_key() {
+async fn the_days_of_a_station_are_one_range_of_an_index() {
     let steps = explain_request("station_days", &[("station", "s-1")], "").await;
     check(
         &steps,
-        &["SEARCH … USING PRIMARY KEY (_tenant=? AND …=? AND …=? AND _bucket>? AND _bucket<?)"],
+        &["SEARCH … USING INDEX … (_tenant=? AND …=? AND …=? AND _bucket>? AND _bucket<?)"],
     );
 }
 

@@ -34,7 +34,10 @@ pub enum Error {
     /// A read took longer than its limit.
     #[error("the read took longer than it may")]
     Deadline,
-    /// The writer thread ended.
+    /// Work in the same transaction panicked: nothing was committed.
+    #[error("the transaction was given up")]
+    Panicked,
+    /// The writer thread ended, or the work itself panicked.
     #[error("the database is shutting down")]
     Stopped,
 }

@@ -129,6 +129,17 @@ fn a_set_up_that_fails_leaves_nothing_behind() {
     assert_eq!(tables, 0);
 }
 
+#[tokio::test]
+async fn a_panic_in_a_transaction_does_not_end_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open(dir.path());
+    create(&database).await;
+    let result = database.write::<(), Error>(|_| panic!("on purpose")).await;
+    assert!(matches!(result, Err(Error::Stopped)));
+    insert(&database, 1).await.unwrap();
+    assert_eq!(count(&database), 1);
+}
+
 #[test]
 fn a_directory_that_can_not_be_written_is_named() {
     let error = Database::open(Path::new("/proc/nowhere/test.db"), 1).unwrap_err();

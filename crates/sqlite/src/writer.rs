@@ -1,5 +1,6 @@
 //! The writer thread: takes work from a bounded queue and commits what is waiting together.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -71,7 +72,9 @@ impl Writer {
 fn run(connection: &Connection, lock: &FileLock, mut queue: mpsc::Receiver<Work>) {
     while let Some(first) = queue.blocking_recv() {
         let mut reports = Vec::new();
-        let outcome = transact(connection, lock, first, &mut queue, &mut reports);
+        // A panic ends the transaction, not the thread: other callers still need it.
+        let transaction = || transact(connection, lock, first, &mut queue, &mut reports);
+        let outcome = catch_unwind(AssertUnwindSafe(transaction)).unwrap_or(Err(Error::Panicked));
         if let Err(error) = &outcome {
             tracing::warn!(error = %error, "Transaction failed.");
             if !connection.is_autocommit() {

@@ -15,7 +15,7 @@ use std::fmt;
 use toml::de::DeTable;
 
 use crate::contract::Contract;
-use crate::names::{Use, check_name};
+use crate::names::{Use, check_name, closest, did_you_mean};
 use source::{At, Problems, Section};
 
 /// Largest product file.
@@ -36,6 +36,9 @@ pub struct Problem {
 }
 
 /// Compiles a product file; `file` is its name in messages.
+///
+/// Where it can be guessed what was meant, the guess stands in, so that one problem does not hide
+/// those in what rests on it.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of its lines.
@@ -169,11 +172,24 @@ fn parse_version(text: &str) -> Option<[u32; 3]> {
 /// What was compiled under each name; `None` where it was wrong.
 type Named<'a, T> = [(At<&'a str>, Option<T>)];
 
-/// Finds what was compiled under a name: `Err` if the name is unknown, `Ok(None)` if it was wrong.
-fn find<'t, T>(named: &'t Named<'_, T>, name: &str) -> Result<Option<(usize, &'t T)>, ()> {
-    let (position, (_, found)) =
-        named.iter().enumerate().find(|(_, (known, _))| known.value == name).ok_or(())?;
-    Ok(found.as_ref().map(|found| (position, found)))
+/// Finds what was compiled under a name, or says that there is none; the one that was probably
+/// meant stands in. One that is wrong has its own problems: nothing can be said of what reads it.
+fn look_up<'t, T>(
+    name: At<&str>,
+    what: &str,
+    named: &'t Named<'_, T>,
+    problems: &mut Problems,
+) -> Option<(usize, &'t T)> {
+    let position = |wanted: &str| named.iter().position(|(known, _)| known.value == wanted);
+    let names = || named.iter().map(|(known, _)| known.value);
+    let found = position(name.value).or_else(|| {
+        let suggestion = did_you_mean(name.value, names());
+        let shown: String = name.value.chars().take(64).collect();
+        let message = format!("there is no {what} '{}'{suggestion}", shown.escape_debug());
+        problems.add(name.at, message);
+        closest(name.value, names()).and_then(position)
+    })?;
+    named[found].1.as_ref().map(|compiled| (found, compiled))
 }
 
 // === impl Problem ===

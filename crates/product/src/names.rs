@@ -66,13 +66,18 @@ pub(crate) fn check_name(name: &str, usage: Use) -> Result<(), String> {
 
 /// Returns `; did you mean 'x'?` for the known name that is closest, or nothing if none is close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    closest(name, known).map_or_else(String::new, |close| format!("; did you mean '{close}'?"))
+}
+
+/// Returns the known name that was probably meant.
+pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let most = (name.len() / 3).max(1).min(name.len().saturating_sub(1));
-    let closest = known
+    known
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= most)
-        .min();
-    closest.map_or_else(String::new, |(_, candidate)| format!("; did you mean '{candidate}'?"))
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
 /// Number of edits between two names, swapped neighbours counting as one; names that are too long

@@ -4,7 +4,7 @@ use super::parse_version;
 use super::source::{At, Problems, Section};
 use crate::contract::{Column, ColumnKind};
 use crate::decimal::{self, MAX_PRECISION};
-use crate::names::{Use, check_name, did_you_mean};
+use crate::names::{Use, check_name, closest, did_you_mean};
 use crate::pattern::Pattern;
 use crate::rows::column_seed;
 use crate::rule::{Rule, TimeBound};
@@ -85,7 +85,8 @@ fn rule(
                 kind.at,
                 format!("there is no type '{other}'{suggestion}; write one of {known}"),
             );
-            None
+            // The column is taken for what was probably meant, so that its other keys are judged.
+            rule(At { at: kind.at, value: closest(other, TYPES)? }, section, problems)
         }
     }
 }
@@ -148,13 +149,14 @@ fn decimal(section: &mut Section<'_>, problems: &mut Problems) -> Option<(Column
     let precision = section.integer("precision", (1, most), problems);
     let scale = section.integer("scale", (0, most), problems);
     let (min, max) = (section.digits("min", problems), section.digits("max", problems));
-    let (precision, scale) = (precision?, scale?);
-    if scale.value > precision.value {
+    let scale = scale?;
+    let mut precision = precision.map_or(most, |precision| precision.value);
+    if scale.value > precision {
         problems.add(scale.at, "'scale' is larger than 'precision'; write a smaller one");
-        return None;
+        precision = most;
     }
     let scale = u8::try_from(scale.value).ok()?;
-    let largest = 10i64.pow(u32::try_from(precision.value).ok()?) - 1;
+    let largest = 10i64.pow(u32::try_from(precision).ok()?) - 1;
     let mut bound = |digits: Option<At<&str>>| {
         let digits = digits?;
         let value = decimal::parse(digits.value, scale).ok();
@@ -164,8 +166,8 @@ fn decimal(section: &mut Section<'_>, problems: &mut Problems) -> Option<(Column
             problems.add(
                 digits.at,
                 format!(
-                    "'{}' does not fit decimal({}, {scale}); write a number within ±{limit}",
-                    digits.value, precision.value
+                    "'{}' does not fit decimal({precision}, {scale}); write a number within ±{limit}",
+                    digits.value
                 ),
             );
         }

@@ -7,7 +7,7 @@ use super::column;
 use super::source::{At, Problems, Section};
 use crate::contract::{Check, Column, ColumnKind, Dataset, OnError};
 use crate::expr::{Expr, Type};
-use crate::names::{Use, check_name, did_you_mean};
+use crate::names::{Use, check_name, closest, did_you_mean};
 
 /// Most bytes of a key or a group's name: a cursor holds one.
 const MAX_PLACE_BYTES: usize = 8_192;
@@ -44,13 +44,17 @@ pub(super) fn compile(
     section.finish(problems);
 
     let columns = columns?;
-    let key = key.and_then(|key| key_positions(&key, &columns, problems));
+    let transforms = transform.map(|section| transforms(section, &columns, problems));
+    let checks = self::checks(checks, &columns, problems);
+    // Views need neither key nor time: a stand-in for a wrong one lets them be judged too.
+    let key = key.and_then(|key| key_positions(&key, &columns, problems)).unwrap_or_default();
     let time = time.and_then(|time| time_position(time, &columns, problems));
-    let mut dataset = Dataset {
+    let time = time.or_else(|| columns.iter().position(|it| it.kind == ColumnKind::Timestamp));
+    let dataset = Dataset {
         name: name.to_owned(),
         positions: positions(&columns),
         columns,
-        key: key?,
+        key,
         time: time?,
         retention: retention.map(|span| span.value),
         replay: replay.map_or(DEFAULT_REPLAY, |span| span.value),
@@ -58,14 +62,10 @@ pub(super) fn compile(
         on_error,
         max_batch_rows: max_batch_rows.unwrap_or(DEFAULT_BATCH_ROWS),
         max_body_bytes,
-        transforms: Vec::new(),
-        checks: Vec::new(),
+        transforms: transforms.unwrap_or_default(),
+        checks,
     };
     check_late(&dataset, late_after, problems);
-    if let Some(transform) = transform {
-        dataset.transforms = transforms(transform, &dataset, problems);
-    }
-    dataset.checks = self::checks(checks, &dataset, problems);
     Some(dataset)
 }
 
@@ -171,21 +171,23 @@ fn positions(columns: &[Column]) -> HashMap<String, usize> {
     names.map(|(position, column)| (column.name.clone(), position)).collect()
 }
 
-/// Finds a column by name, or says that there is none.
+/// Finds a column by name, or says that there is none; the one that was probably meant stands in,
+/// so that what rests on it is judged too.
 pub(super) fn find_column(
     name: At<&str>,
     columns: &[Column],
     problems: &mut Problems,
 ) -> Option<usize> {
-    let found = columns.iter().position(|column| column.name == name.value);
-    if found.is_none() {
-        let suggestion =
-            did_you_mean(name.value, columns.iter().map(|column| column.name.as_str()));
-        let shown: String = name.value.chars().take(64).collect();
-        let message = format!("there is no column '{}'{suggestion}", shown.escape_debug());
-        problems.add(name.at, message);
+    let position = |wanted: &str| columns.iter().position(|column| column.name == wanted);
+    if let Some(found) = position(name.value) {
+        return Some(found);
     }
-    found
+    let names = || columns.iter().map(|column| column.name.as_str());
+    let suggestion = did_you_mean(name.value, names());
+    let shown: String = name.value.chars().take(64).collect();
+    let message = format!("there is no column '{}'{suggestion}", shown.escape_debug());
+    problems.add(name.at, message);
+    closest(name.value, names()).and_then(position)
 }
 
 fn key_positions(
@@ -262,14 +264,14 @@ fn check_late(dataset: &Dataset, late_after: Option<At<Duration>>, problems: &mu
 
 fn transforms(
     section: Section<'_>,
-    dataset: &Dataset,
+    columns: &[Column],
     problems: &mut Problems,
 ) -> Vec<(usize, Expr)> {
     let mut transforms = Vec::new();
     for (name, source) in section.into_texts(problems) {
-        let Some(column) = find_column(name, &dataset.columns, problems) else { continue };
-        let Some(expr) = expression(source, &dataset.columns, problems) else { continue };
-        let wanted = Type::of(dataset.columns[column].kind);
+        let Some(column) = find_column(name, columns, problems) else { continue };
+        let Some(expr) = expression(source, columns, problems) else { continue };
+        let wanted = Type::of(columns[column].kind);
         if expr.kind != wanted {
             let message = format!(
                 "the transform of '{}' yields {}; the column holds {}",
@@ -285,7 +287,7 @@ fn transforms(
     transforms
 }
 
-fn checks(sections: Vec<Section<'_>>, dataset: &Dataset, problems: &mut Problems) -> Vec<Check> {
+fn checks(sections: Vec<Section<'_>>, columns: &[Column], problems: &mut Problems) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
     for mut section in sections {
         let name = section.required_text("name", "\"o3_range\"", problems);
@@ -299,7 +301,7 @@ fn checks(sections: Vec<Section<'_>>, dataset: &Dataset, problems: &mut Problems
                 problems.add(name.at, format!("check '{}' stands twice; rename one", name.value));
             }
         }
-        let expr = expr.and_then(|expr| condition(expr, &dataset.columns, problems));
+        let expr = expr.and_then(|expr| condition(expr, columns, problems));
         if let (Some(name), Some(expr)) = (name, expr) {
             checks.push(Check { name: name.value.to_owned(), expr });
         }

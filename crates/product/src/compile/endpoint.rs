@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use super::params::{self, Declared};
 use super::source::{At, Problems, Section};
-use super::{Named, find};
+use super::{Named, look_up};
 use crate::contract::{Binding, Dataset, Endpoint, Field, GroupPart, Page, Source, View};
-use crate::names::did_you_mean;
 pub(super) use path::check_paths;
 
 const DEFAULT_MAX_ROWS: usize = 1_000;
@@ -212,17 +211,4 @@ fn source<'t>(
             None
         }
     }
-}
-
-fn look_up<'t, T>(
-    name: At<&str>,
-    what: &str,
-    named: &'t Named<'_, T>,
-    problems: &mut Problems,
-) -> Option<(usize, &'t T)> {
-    find(named, name.value).unwrap_or_else(|()| {
-        let suggestion = did_you_mean(name.value, named.iter().map(|(known, _)| known.value));
-        problems.add(name.at, format!("there is no {what} '{}'{suggestion}", name.value));
-        None
-    })
 }

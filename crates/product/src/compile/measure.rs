@@ -43,9 +43,10 @@ pub(super) fn measures(
             problems.add(name.at, message);
         }
         let call = call(source, problems);
-        if let Some(measure) = call.and_then(|call| compiled.measure(call, dataset, problems)) {
-            compiled.measures.push(Measure { name: name.value.to_owned(), ..measure });
-        }
+        let measure = call.and_then(|call| compiled.measure(call, dataset, problems));
+        // A stand-in for a wrong one keeps the endpoints that select it from being blamed.
+        let measure = measure.unwrap_or_else(|| of(Formula::Rows, ColumnKind::Int));
+        compiled.measures.push(Measure { name: name.value.to_owned(), ..measure });
     }
     compiled
 }

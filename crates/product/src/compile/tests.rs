@@ -1,5 +1,6 @@
 //! What a contract is compiled to.
 
+mod guesses;
 mod problems;
 
 use proptest::prelude::{ProptestConfig, any, proptest};

@@ -3,7 +3,7 @@
 use super::dataset::{check_place, condition, find_column};
 use super::measure::{Measures, measures};
 use super::source::{At, Problems, Section};
-use super::{Named, find};
+use super::{Named, look_up};
 use crate::contract::{Bucket, ColumnKind, Dataset, View};
 use crate::names::{Use, check_name, did_you_mean};
 
@@ -15,6 +15,9 @@ const MAX_DIMENSIONS: usize = 16;
 
 const DAY_US: i64 = 86_400_000_000;
 const MAX_BUCKET_US: i64 = 366 * DAY_US;
+
+/// Stands in for a width that is wrong: no step that an endpoint declares is held against it.
+const ANY_STEP_US: i64 = 1;
 
 /// Compiles one view.
 pub(super) fn compile(
@@ -31,7 +34,7 @@ pub(super) fn compile(
     let measures_section = section.required_section("measures", problems);
     section.finish(problems);
 
-    let (position, dataset) = source(from?, datasets, problems)?;
+    let (position, dataset) = look_up(from?, "dataset", datasets, problems)?;
     let filter = filter.and_then(|filter| condition(filter, &dataset.columns, problems));
     let group_by = group_by.and_then(|names| dimensions(&names, dataset, problems));
     let bucket = bucket.and_then(|section| bucket_of(section, dataset, problems));
@@ -74,19 +77,6 @@ fn group_names<'a>(section: &mut Section<'a>, problems: &mut Problems) -> Option
         return None;
     }
     Some(names.value)
-}
-
-fn source<'t>(
-    from: At<&str>,
-    datasets: &'t Named<'_, Dataset>,
-    problems: &mut Problems,
-) -> Option<(usize, &'t Dataset)> {
-    // A dataset that is wrong has its own problems; nothing can be said of its views.
-    find(datasets, from.value).unwrap_or_else(|()| {
-        let suggestion = did_you_mean(from.value, datasets.iter().map(|(name, _)| name.value));
-        problems.add(from.at, format!("there is no dataset '{}'{suggestion}", from.value));
-        None
-    })
 }
 
 fn dimensions(
@@ -157,7 +147,9 @@ fn bucket_of(
         }
         Some(position)
     });
-    let every = every?;
+    let Some(every) = every else {
+        return Some(Bucket { column: column?, every_us: ANY_STEP_US });
+    };
     let every_us = i64::try_from(every.value.as_micros()).unwrap_or(i64::MAX);
     let even = every_us > 0 && (DAY_US % every_us == 0 || every_us % DAY_US == 0);
     if !even || !(1_000_000..=MAX_BUCKET_US).contains(&every_us) {
@@ -165,7 +157,7 @@ fn bucket_of(
             every.at,
             "a bucket is a part or a multiple of a day, from 1s to 366d; write every = \"1h\"",
         );
-        return None;
+        return Some(Bucket { column: column?, every_us: ANY_STEP_US });
     }
     Some(Bucket { column: column?, every_us })
 }

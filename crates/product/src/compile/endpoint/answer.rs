@@ -43,6 +43,10 @@ pub(super) fn check_order(
     problems: &mut Problems,
 ) {
     let Some(names) = names else { return };
+    // A dataset without a key has that problem first.
+    if target.view.is_none() && target.dataset.key.is_empty() {
+        return;
+    }
     let columns = &target.dataset.columns;
     let order: Vec<&str> = match target.view {
         Some(view) => {

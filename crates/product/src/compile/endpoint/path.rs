@@ -22,13 +22,15 @@ pub(super) fn check_path(
     }
     if first.is_empty() || !path.value.starts_with('/') {
         problems.add(path.at, "a path begins with '/' and a segment; write path = \"/worst\"");
+    }
+    if first.is_empty() {
         return None;
     }
     if RESERVED_SEGMENTS.contains(&first) {
         let message = format!("paths below '/{first}' are the api's own; write another path");
         problems.add(path.at, message);
     }
-    PathTemplate::parse(&format!("/v1/{product}{}", path.value))
+    PathTemplate::parse(&format!("/v1/{product}/{}", path.value.trim_start_matches('/')))
         .map_err(|error| {
             problems.add(path.at, format!("{error}; write path = \"/cities/{{city}}\""))
         })

@@ -13,6 +13,8 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
+use crate::upstream::headers;
+
 /// A response or request body.
 pub(crate) enum Body {
     /// Bytes in memory; `None` once they are taken.
@@ -174,7 +176,10 @@ impl Upload {
         let mut progress = self.progress.lock();
         progress.last = Instant::now();
         let frame = match frame {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::strip_internal(trailers);
+                }
                 progress.bytes += frame.data_ref().map_or(0, length);
                 if progress.bytes > self.limit_bytes {
                     Some(Err(BodyError::TooLarge))

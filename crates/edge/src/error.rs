@@ -5,12 +5,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
+use serde::Serialize;
 use tidegate_core::keys::random_hex;
 
 use crate::body::Body;
 use crate::cache::freshness::OriginFailure;
+
+/// Methods that are passed on, whatever the origin then says to them.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Why the edge could not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,8 @@ pub(crate) enum RequestError {
     Host,
     #[error("the method is not supported")]
     Method,
+    #[error("the body is coded in a way that is not supported")]
+    TransferCoding,
     #[error("no route takes the request")]
     NoRoute,
     #[error("the credential is missing or unknown")]
@@ -83,6 +91,19 @@ pub(crate) enum RequestError {
     ServerError,
 }
 
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    instance: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    retryable: bool,
+}
+
 // === impl RequestError ===
 
 impl RequestError {
@@ -91,6 +112,8 @@ impl RequestError {
         match self {
             Self::Host | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            // RFC 9112 section 6.1.
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -105,11 +128,12 @@ impl RequestError {
     }
 
     /// Returns the fixed text for the client, which tells nothing about the inside.
-    fn title(self) -> &'static str {
+    fn detail(self) -> &'static str {
         match self {
             Self::Host => "The request must name one valid host.",
             Self::BodyBroken => "The request's body could not be read.",
             Self::Method => "This method is not supported here.",
+            Self::TransferCoding => "Of all transfer codings, only 'chunked' is supported.",
             Self::NoRoute => "Nothing is served at this address.",
             Self::Unauthenticated => "A valid bearer token is required.",
             Self::BodyTimeout => "The request's body came too slowly.",
@@ -133,26 +157,60 @@ impl RequestError {
         }
     }
 
-    /// Builds the answer: problem+json (RFC 9457) with an id that is also in the log.
-    pub(crate) fn into_response(self) -> Response<Body> {
+    /// Returns the word that programs tell problems by.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Host => "bad_host",
+            Self::Method => "method_not_allowed",
+            Self::TransferCoding => "transfer_coding",
+            Self::NoRoute => "not_found",
+            Self::Unauthenticated => "unauthenticated",
+            Self::ScopeUnavailable => "scope_unavailable",
+            Self::OnlyIfCached => "only_if_cached",
+            Self::BodyTimeout => "body_slow",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyBroken => "body_aborted",
+            Self::NoRouting => "starting",
+            Self::Unreachable | Self::Closed | Self::Garbled | Self::ServerError => "bad_gateway",
+            Self::TimedOut => "gateway_timeout",
+        }
+    }
+
+    /// Says whether the same request may do better later.
+    fn is_retryable(self) -> bool {
+        matches!(self, Self::ScopeUnavailable | Self::NoRouting) || self.origin_failure().is_some()
+    }
+
+    /// Builds the answer for a request of this path: problem+json (RFC 9457), of the same shape as
+    /// the api's, with an id that is also in the log.
+    pub(crate) fn into_response(self, path: &str) -> Response<Body> {
         let status = self.status();
         let id = random_hex(8);
         // The cause was logged where it was met; this only ties it to what the client saw.
         tracing::debug!(request.id = id, error = %self, "Request was not answered.");
-        let reason = status.canonical_reason().unwrap_or_default();
-        let text = format!(
-            "{{\"type\":\"about:blank\",\"title\":\"{reason}\",\"status\":{},\"detail\":\"{}\",\
-             \"request_id\":\"{id}\"}}\n",
-            status.as_u16(),
-            self.title(),
-        );
+        let problem = Problem {
+            kind: format!("urn:tidegate:problem:{}", self.code()),
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: self.detail(),
+            instance: path,
+            code: self.code(),
+            request_id: &id,
+            retryable: self.is_retryable(),
+        };
+        let text =
+            serde_json::to_vec(&problem).expect("a problem must serialize: it is plain data");
         let mut response = Response::new(Body::full(Bytes::from(text)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Self::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Method => {
+                headers.insert(ALLOW, HeaderValue::from_static(METHODS));
             }
             Self::ScopeUnavailable | Self::NoRouting => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

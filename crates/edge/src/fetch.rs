@@ -156,6 +156,12 @@ async fn alone(
     };
     match edge.upstreams.forward(&lookup.origin, outbound).await {
         Ok(response) => {
+            let status = response.status();
+            if attempt::is_failure(status)
+                && let Some(covered) = cover(stale, RequestError::ServerError, Timestamp::now())
+            {
+                return Ok(covered);
+            }
             let response = deliver::as_it_comes(edge, response);
             Ok(Fetched::Passing { response, detail: None })
         }
@@ -229,8 +235,12 @@ async fn lead(
                         continue;
                     }
                 }
+                // An error is a passing state: those who wait for its end must not all ask.
+                let is_error =
+                    response.status().is_client_error() || response.status().is_server_error();
                 if let Why::NotStorable(reason) = why
                     && reason.is_lasting()
+                    && !is_error
                 {
                     edge.cache.storage.mark_unstorable(&lookup.key, Timestamp::now());
                 }

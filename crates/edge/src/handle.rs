@@ -54,9 +54,10 @@ pub(crate) async fn handle(
     peer: Peer,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let uri = request.uri().clone();
     let (response, source) = match answer(&edge, peer, request).await {
         Ok(answered) => answered,
-        Err(error) => (error.into_response(), Source::Refused),
+        Err(error) => (error.into_response(uri.path()), Source::Refused),
     };
     metrics().responded(source, response.status());
     response
@@ -69,6 +70,9 @@ async fn answer(
 ) -> Result<Reply, RequestError> {
     let (mut parts, body) = request.into_parts();
     let target = Target::read(&parts, peer.scheme)?;
+    // Before anything reads a field: what `Connection` names never reaches the origin, so it must
+    // not select a stored response either.
+    headers::strip_hop_by_hop(&mut parts.headers);
     headers::strip_internal(&mut parts.headers);
     let asked = Asked { parts, target, peer };
     let routing = edge.routes.load().ok_or(RequestError::NoRouting)?;

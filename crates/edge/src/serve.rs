@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tidegate_core::shutdown::Shutdown;
+use tidegate_ops::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -59,8 +60,7 @@ impl Server {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(patience)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .pipeline_flush(true);
+            .max_buf_size(MAX_HEAD_BYTES);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -83,7 +83,6 @@ impl Server {
                 () = self.shutdown.cancelled() => return,
             };
             let Some((stream, address, permit)) = accepted else { continue };
-            stream.set_nodelay(true).ok();
             let (server, transport) = (self.clone(), transport.clone());
             self.edge.tracker.spawn(async move {
                 metrics().connections.inc();
@@ -111,6 +110,7 @@ impl Server {
 
     async fn connection(&self, stream: TcpStream, address: SocketAddr, transport: Transport) {
         let address = address.ip().to_canonical();
+        let stream = Stream::new(stream, self.edge.limits.body_idle);
         match transport {
             Transport::Plain => self.serve(stream, Peer { address, scheme: "http" }).await,
             Transport::Tls(acceptor) => {

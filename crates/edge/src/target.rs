@@ -5,6 +5,7 @@ use http::uri::Authority;
 use http::{Method, Uri, request};
 
 use crate::error::RequestError;
+use crate::upstream::headers;
 
 /// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,9 @@ impl Target {
         // CONNECT would open a tunnel, TRACE would show other intermediaries' fields.
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
             return Err(RequestError::Method);
+        }
+        if headers::has_foreign_coding(&parts.headers) {
+            return Err(RequestError::TransferCoding);
         }
         let mut hosts = parts.headers.get_all(HOST).iter();
         let header = hosts.next().map(|value| value.to_str());

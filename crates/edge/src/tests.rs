@@ -4,6 +4,7 @@ mod client;
 mod governed;
 mod harness;
 mod hits;
+mod hostile;
 mod limits;
 mod origin;
 mod passing;

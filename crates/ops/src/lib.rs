@@ -10,6 +10,7 @@ mod program;
 
 pub mod listen;
 mod serve;
+mod stream;
 
 mod check;
 mod router;
@@ -17,4 +18,5 @@ mod router;
 pub use check::Check;
 pub use program::program;
 pub use router::router;
-pub use serve::serve;
+pub use serve::{HEAD_TIMEOUT, serve};
+pub use stream::Stream;

@@ -12,11 +12,17 @@ use tidegate_core::shutdown::{DRAIN, Shutdown};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::stream::Stream;
+
 /// Connections open at a time; further ones wait in the kernel's backlog.
 const CONNECTIONS: usize = 1_024;
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request; also how long a connection may be
+/// idle.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest time without a byte that a client takes of its answer.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Pause after a failed accept: it fails for lack of file descriptors, which only time returns.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -49,8 +55,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
             () = shutdown.cancelled() => break,
         };
         let Some((stream, permit)) = accepted else { continue };
-        // Answers are small and complete: waiting to fill a segment only delays them.
-        stream.set_nodelay(true).ok();
+        let stream = Stream::new(stream, WRITE_PATIENCE);
         let service = TowerToHyperService::new(router.clone());
         let connection =
             server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();

@@ -120,7 +120,7 @@ pub(crate) fn path_and_query(path: &str, query: &str) -> Result<PathAndQuery, Re
 }
 
 /// RFC 5861 section 4 names these statuses.
-fn is_failure(status: StatusCode) -> bool {
+pub(super) fn is_failure(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::INTERNAL_SERVER_ERROR

@@ -34,11 +34,13 @@ async fn raw_origin(answer: &'static [u8]) -> (std::net::SocketAddr, tokio::task
 
 #[tokio::test]
 async fn broken_origins_get_one_clear_answer_each() {
-    let cases: [(&'static [u8], u16); 5] = [
+    let cases: [(&'static [u8], u16); 7] = [
         (b"", 502),
         (b"garbage\r\n\r\n", 502),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\ncache-control: max-age=9\r\n\r\nshort", 502),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx", 502),
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", 502),
+        (b"HTTP/1.1 200 OK\r\ncache-control: max-age=9\r\ntransfer-encoding: x\r\n\r\nx", 502),
         (
             b"HTTP/1.1 200 OK\r\ncache-control: max-age=9\r\nconnection: close\r\n\r\nto the end",
             200,

@@ -40,6 +40,13 @@ pub(crate) fn strip_internal(headers: &mut HeaderMap) {
     }
 }
 
+/// Says whether a body is coded for this hop in a way that can't be undone here. "chunked" is
+/// undone by the HTTP library.
+pub(crate) fn has_foreign_coding(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+    lines.any(|line| !line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
 /// Removes the fields that are about the connection they came over (RFC 9110 section 7.6.1).
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -55,9 +62,8 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Prepares a client's fields for the origin.
+/// Prepares a client's fields for the origin; those of its connection were removed on arrival.
 pub(crate) fn for_origin(headers: &mut HeaderMap, target: &Target, client: IpAddr, node: &str) {
-    strip_hop_by_hop(headers);
     set(headers, HOST, &target.host);
     append_via(headers, node);
     let client_text = client.to_string();
@@ -68,10 +74,9 @@ pub(crate) fn for_origin(headers: &mut HeaderMap, target: &Target, client: IpAdd
     };
     let Target { scheme, host, .. } = target;
     append(headers, FORWARDED, &format!("for={node_text};host=\"{host}\";proto={scheme}"));
-    let chain = match headers.get(X_FORWARDED_FOR).and_then(|value| value.to_str().ok()) {
-        Some(earlier) => format!("{earlier}, {client_text}"),
-        None => client_text,
-    };
+    let earlier = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
+    let chain: Vec<&str> = earlier.chain([&*client_text]).collect();
+    let chain = chain.join(", ");
     set(headers, X_FORWARDED_FOR, &chain);
     set(headers, X_FORWARDED_PROTO, scheme);
 }
@@ -149,14 +154,18 @@ mod tests {
     fn the_origin_learns_who_asked_and_how() {
         let request = Request::get("/").header(HOST, "A.example").body(()).unwrap();
         let target = Target::read(&request.into_parts().0, "https").unwrap();
-        let mut fields = headers(&[("x-forwarded-for", "10.0.0.1"), ("via", "2 cdn")]);
+        let mut fields = headers(&[
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "10.0.0.2"),
+            ("via", "2 cdn"),
+        ]);
         for_origin(&mut fields, &target, "2001:db8::7".parse().unwrap(), "edge");
         let expected = headers(&[
             ("host", "a.example"),
             ("via", "2 cdn"),
             ("via", "1.1 edge"),
             ("forwarded", "for=\"[2001:db8::7]\";host=\"a.example\";proto=https"),
-            ("x-forwarded-for", "10.0.0.1, 2001:db8::7"),
+            ("x-forwarded-for", "10.0.0.1, 10.0.0.2, 2001:db8::7"),
             ("x-forwarded-proto", "https"),
         ]);
         assert_eq!(fields, expected);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,10 +17,12 @@ use tokio::time::Instant;
 use crate::body::{Body, BodyError, Upload, UploadState};
 use crate::error::RequestError;
 use crate::metrics::metrics;
+use crate::upstream::headers;
 
-/// How long an unused connection to an origin is kept. Shorter than most origins keep theirs, so
-/// that few requests meet a connection that is being closed.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long an unused connection to an origin is kept. Shorter than our own tiers and most other
+/// origins keep theirs (often 5 s), so that no request meets a connection that is being closed: one
+/// with a body could not be sent again.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// Unused connections kept per address.
 const MAX_IDLE: usize = 256;
@@ -174,6 +176,9 @@ impl Upstreams {
         *request.headers_mut() = outbound.headers;
         let answer = self.client.request(request);
         match self.with_patience(answer, upload.as_ref()).await {
+            Some(Ok(response)) if is_out_of_protocol(&response) => {
+                Err(Failed::here(RequestError::Garbled, authority))
+            }
             Some(Ok(response)) => Ok(response),
             Some(Err(error)) => Err(classify(authority, error)),
             None => Err(Failed::here(timed_out(upload.as_ref()), authority)),
@@ -223,6 +228,14 @@ impl Failed {
     }
 }
 
+/// Says whether an answer is one that nobody asked for: another protocol, or a coding of which
+/// nothing but the name is known (no `TE` is ever sent), so that neither the end nor the content
+/// of its body is.
+fn is_out_of_protocol(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || headers::has_foreign_coding(response.headers())
+}
+
 /// Tells a client that stopped sending from an origin that does not answer.
 fn timed_out(upload: Option<&Upload>) -> RequestError {
     match upload.map(|upload| upload.progress().state) {
@@ -261,4 +274,14 @@ fn find_body_error<'a>(mut cause: Option<&'a (dyn StdError + 'static)>) -> Optio
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unused_connections_are_dropped_before_our_own_tiers_close_them() {
+        assert!(IDLE * 2 < tidegate_ops::HEAD_TIMEOUT);
+    }
 }

@@ -8,6 +8,7 @@
 
 mod error;
 mod lock;
+mod log;
 mod readers;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use rusqlite;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::log::Log;
 use crate::readers::{Reader, Readers};
 use crate::writer::Writer;
 
@@ -30,8 +32,11 @@ const STATEMENT_CACHE: usize = 256;
 /// Pages in the write-ahead log before a commit moves them to the database file: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 8_192;
 
-/// Milliseconds SQLite itself waits for a lock: only a checkpoint or a foreign tool holds one.
-const BUSY_TIMEOUT_MS: u64 = 5_000;
+/// Bytes of the write-ahead log from which on the writer waits for readers to let it begin anew.
+const MAX_LOG_BYTES: u64 = 128 << 20;
+
+/// How long SQLite itself waits for a lock: only a checkpoint or a foreign tool holds one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A database file, open for reading and writing. Cheap to clone.
 #[derive(Clone)]
@@ -69,7 +74,7 @@ impl Database {
         set_up(&transaction)?;
         transaction.commit().map_err(Error::from)?;
         drop(held);
-        let writer = Writer::start(connection, lock)?;
+        let writer = Writer::start(connection, lock, Log::of(path, MAX_LOG_BYTES))?;
         let readers = (0..readers.max(1))
             .map(|_| connect(path, false).and_then(Reader::new))
             .collect::<Result<_, _>>()?;
@@ -158,7 +163,7 @@ fn connect(path: &Path, writes: bool) -> Result<Connection, Error> {
     }
     let failed = |source| Error::Open { path: path.to_owned(), source: Arc::new(source) };
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS)).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     // Plans don't depend on bound values: otherwise SQLite prepares a statement anew whenever a bound
     // limit changes hands, which costs more than most reads.

@@ -1,6 +1,7 @@
 //! What the database promises its callers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
@@ -144,4 +145,45 @@ async fn a_panic_in_a_transaction_does_not_end_the_writer() {
 fn a_directory_that_can_not_be_written_is_named() {
     let error = Database::open(Path::new("/proc/nowhere/test.db"), 1).unwrap_err();
     assert!(error.to_string().contains("/proc/nowhere/test.db.lock"), "{error}");
+}
+
+#[test]
+fn a_log_that_is_too_long_begins_anew_although_reads_never_pause() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.db");
+    let connection = connect(&path, true).unwrap();
+    connection.execute_batch("create table t(v blob not null)").unwrap();
+    connection.pragma_update(None, "wal_autocheckpoint", 16).unwrap();
+    let lock = FileLock::open(&path.with_extension("db.lock")).unwrap();
+    let writer = Writer::start(connection, lock, Log::of(&path, 200_000)).unwrap();
+
+    // One read begins before the other ends.
+    let mut readers = [(); 2].map(|()| connect(&path, false).unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let reading = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            readers[0].execute_batch("begin; select count(*) from t").unwrap();
+            if !readers[1].is_autocommit() {
+                readers[1].execute_batch("rollback").unwrap();
+            }
+            readers.swap(0, 1);
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut longest = 0;
+    // SQLite itself never makes the file shorter.
+    let shortened = (0..20_000).any(|_| {
+        let written = writer.run(|sql| {
+            sql.execute("insert into t values(zeroblob(4000))", ())?;
+            Ok::<_, Error>(())
+        });
+        runtime.block_on(written).unwrap();
+        let length = std::fs::metadata(dir.path().join("test.db-wal")).unwrap().len();
+        longest = longest.max(length);
+        length < longest
+    });
+    stop.store(true, Ordering::Relaxed);
+    reading.join().unwrap();
+    assert!(shortened, "{longest}");
 }

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::log::Log;
 use crate::{Error, FileLock};
 
 /// Work that may wait before callers of [`Writer::run`] have to.
@@ -37,11 +38,11 @@ pub(crate) struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    pub(crate) fn start(connection: Connection, lock: FileLock) -> Result<Self, Error> {
+    pub(crate) fn start(connection: Connection, lock: FileLock, log: Log) -> Result<Self, Error> {
         let (queue, work) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || run(&connection, &lock, work))
+            .spawn(move || run(&connection, &lock, log, work))
             .map_err(|_| Error::Stopped)?;
         Ok(Self { queue })
     }
@@ -69,7 +70,7 @@ impl Writer {
     }
 }
 
-fn run(connection: &Connection, lock: &FileLock, mut queue: mpsc::Receiver<Work>) {
+fn run(connection: &Connection, lock: &FileLock, mut log: Log, mut queue: mpsc::Receiver<Work>) {
     while let Some(first) = queue.blocking_recv() {
         let mut reports = Vec::new();
         // A panic ends the transaction, not the thread: other callers still need it.
@@ -83,6 +84,9 @@ fn run(connection: &Connection, lock: &FileLock, mut queue: mpsc::Receiver<Work>
         }
         for report in reports {
             report(outcome.clone());
+        }
+        if let Err(error) = shorten(connection, lock, &mut log) {
+            tracing::warn!(error = %error, "Write-ahead log could not be shortened.");
         }
     }
 }
@@ -115,4 +119,15 @@ fn transact(
     connection.prepare_cached("commit")?.execute(())?;
     drop(held);
     Ok(())
+}
+
+/// Shortens the log in a turn of its own: what was committed has been reported by then.
+fn shorten(connection: &Connection, lock: &FileLock, log: &mut Log) -> Result<(), Error> {
+    if !log.is_due(Instant::now()) {
+        return Ok(());
+    }
+    let held = lock.lock()?;
+    let shortened = log.shorten(connection, Instant::now());
+    drop(held);
+    shortened
 }

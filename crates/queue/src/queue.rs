@@ -63,4 +63,6 @@ pub struct Depth {
     pub dead: u64,
     /// When the oldest job that is ready or held was published.
     pub oldest: Option<Timestamp>,
+    /// When the job that is handed out next was published.
+    pub next: Option<Timestamp>,
 }

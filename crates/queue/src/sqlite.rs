@@ -50,9 +50,9 @@ pub struct Options {
     /// How often consumers and subscribers look without having been woken, and look for consumers
     /// that died. Default: 1 s.
     pub poll: Duration,
-    /// Most notices kept for slow subscribers. Default: 100 000.
+    /// Most notices kept for slow subscribers. Default: 20 000.
     pub notices: u32,
-    /// Longest a notice is kept for slow subscribers. Default: 1 h.
+    /// Longest a notice is kept for slow subscribers. Default: 10 min.
     pub notices_for: Duration,
 }
 
@@ -149,8 +149,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(1),
-            notices: 100_000,
-            notices_for: Duration::from_secs(3_600),
+            // One may name hundreds of tags: this bounds the file, and who was away for longer finds
+            // little left that is worth keeping.
+            notices: 20_000,
+            notices_for: Duration::from_secs(600),
         }
     }
 }

@@ -227,3 +227,21 @@ pub(crate) async fn depth_names_the_oldest_job_of_a_lane(broker: &dyn Broker) {
     assert_eq!(oldest(Lane::Default).await, ready);
     assert_eq!(oldest(Lane::High).await, None);
 }
+
+pub(crate) async fn depth_names_the_job_that_is_handed_out_next(broker: &dyn Broker) {
+    let queue = broker.connect().await;
+    let next = async || {
+        let depths = queue.depth().await.unwrap();
+        depths.into_iter().find(|depth| depth.lane == Lane::Default).unwrap().next
+    };
+    queue.publish(&jobs(Lane::Default, 0..2)).await.unwrap();
+    let first = next().await;
+    assert!(first.is_some());
+    let mut consumer = queue.consume(&[Lane::Default], 2).await.unwrap();
+    let held = take(&mut *consumer, 2).await;
+    assert_eq!(next().await, None, "both are held");
+    let retry = Settlement::Retry { after: HOUR };
+    let settlements = vec![(held[0].tag, retry), (held[1].tag, Settlement::Release)];
+    consumer.settle(settlements).await.unwrap();
+    assert_eq!(next().await, first, "one was given back, the other waits for its retry");
+}

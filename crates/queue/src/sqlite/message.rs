@@ -260,14 +260,15 @@ fn depth_of(sql: &Connection, lane: Lane) -> Result<Depth, Error> {
     let delayed = count("select count(*) from message where lane = ?1 and ready_at > 0")?;
     let unacked = count("select count(*) from message where owner is not null and lane = ?1")?;
     let dead = count("select count(*) from dead where lane = ?1")?;
+    let next = time(
+        "select published_at from message where lane = ?1 and owner is null and ready_at = 0
+            order by id limit 1",
+    )?;
     let oldest = [
-        time(
-            "select published_at from message where lane = ?1 and owner is null and ready_at = 0
-                order by id limit 1",
-        )?,
+        next,
         time("select min(published_at) from message where lane = ?1 and ready_at > 0")?,
         time("select min(published_at) from message where owner is not null and lane = ?1")?,
     ];
     let oldest = oldest.into_iter().flatten().min();
-    Ok(Depth { lane, ready: ready + delayed, unacked, dead, oldest })
+    Ok(Depth { lane, ready: ready + delayed, unacked, dead, oldest, next })
 }

@@ -69,6 +69,7 @@ conformance!(File::new() =>
     a_settlement_by_a_consumer_taken_for_dead_changes_nothing,
     consumers_share_the_work_and_none_gets_what_another_holds,
     depth_names_the_oldest_job_of_a_lane,
+    depth_names_the_job_that_is_handed_out_next,
     every_subscriber_hears_every_notice_in_order,
     a_notice_of_another_process_wakes_a_waiting_subscriber,
     a_subscription_begins_with_what_comes_after_it,

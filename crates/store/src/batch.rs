@@ -144,3 +144,21 @@ pub struct Backlog {
     /// Outbox lines not yet published.
     pub outbox: u64,
 }
+
+/// What one look for forgotten things has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Batches whose job was put once more.
+    pub requeued: usize,
+    /// Payloads dropped.
+    pub dropped: usize,
+}
+
+// === impl Swept ===
+
+impl Swept {
+    /// Returns whether there was nothing to do.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}

@@ -14,7 +14,7 @@ mod transform;
 
 use std::sync::Arc;
 
-pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, NewBatch};
+pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, NewBatch, Swept};
 pub use contract::StoredContract;
 pub use error::StoreError;
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};

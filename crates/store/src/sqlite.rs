@@ -35,17 +35,19 @@ use tidegate_product::contract::Contract;
 use tidegate_product::read::ReadPlan;
 use tidegate_sqlite::Database;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::sqlite::apply::Work;
 use crate::sqlite::commit::Space;
 use crate::sqlite::contracts::Contracts;
+use crate::sqlite::outbox::Strays;
 use crate::sqlite::plan::Query;
 use crate::transform::payload;
 use crate::transform::prepare::prepare;
 use crate::{
     Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
-    ReadRequest, Store, StoreError, StoredContract, Token, Versions,
+    ReadRequest, Store, StoreError, StoredContract, Swept, Token, Versions,
 };
 
 /// Connections for reads that end in microseconds and are made on the calling thread.
@@ -70,6 +72,7 @@ pub struct SqliteStore {
     identity: Identity,
     contracts: Arc<Contracts>,
     committed: Notify,
+    strays: Strays,
     long_reads: Semaphore,
 }
 
@@ -94,6 +97,7 @@ impl SqliteStore {
             Ok::<_, StoreError>(())
         })?;
         let identity = identity.expect("opening must have run the set-up");
+        let strays = database.read(|sql| Strays::new(sql, Instant::now()))?;
         let committed = Notify::new();
         // Lines may have been left by the process before.
         committed.notify_one();
@@ -102,13 +106,14 @@ impl SqliteStore {
             identity,
             contracts: Arc::default(),
             committed,
+            strays,
             long_reads: Semaphore::new(LONG_READERS),
         })
     }
 
     /// Reads on this thread if that ends soon, else on a blocking thread until the deadline.
     async fn read_query(&self, job: ReadJob, limit: Duration) -> Result<ReadAnswer, StoreError> {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         if limit.is_zero() {
             return Err(StoreError::Deadline);
         }
@@ -263,11 +268,12 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn sweep(&self, accepted_before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
-        self.database.write(move |sql| sweep::drop_payloads(sql, now)).await?;
-        let put = self.database.write(move |sql| sweep::requeue(sql, accepted_before, now)).await?;
+    async fn sweep(&self, untouched_since: Timestamp, now: Timestamp) -> Result<Swept, StoreError> {
+        let dropped = self.database.write(move |sql| sweep::drop_payloads(sql, now)).await?;
+        let requeued =
+            self.database.write(move |sql| sweep::requeue(sql, untouched_since, now)).await?;
         self.committed.notify_one();
-        Ok(put)
+        Ok(Swept { requeued, dropped })
     }
 
     fn versions(
@@ -320,7 +326,7 @@ impl OutboxSource for SqliteStore {
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
-        Ok(self.database.read(|sql| outbox::pending(sql, limit))?)
+        Ok(self.database.read(|sql| outbox::pending(sql, &self.strays, limit, Instant::now()))?)
     }
 
     async fn mark_sent(&self, ids: &[i64]) -> Result<(), OutboxError> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
-    ReadRequest, StoreError, StoredContract, Token, Versions,
+    ReadRequest, StoreError, StoredContract, Swept, Token, Versions,
 };
 
 /// All that the tiers ask of the database.
@@ -100,12 +100,13 @@ pub trait Store: OutboxSource {
     /// The store can't be written.
     async fn fail(&self, claim: &Claim, reason: &str, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Puts an outbox line for every batch that has waited since before `accepted_before`, and
-    /// drops payloads past their replay time; bounded work. Returns how many were put.
+    /// Puts outbox lines for batches that wait and that nobody has touched since
+    /// `untouched_since`, and drops payloads past their replay time. Bounded work: call again as
+    /// long as something was done.
     ///
     /// # Errors
     /// The store can't be written.
-    async fn sweep(&self, accepted_before: Timestamp, now: Timestamp) -> Result<usize, StoreError>;
+    async fn sweep(&self, untouched_since: Timestamp, now: Timestamp) -> Result<Swept, StoreError>;
 
     // --- reads -----------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ impl Metrics {
     /// Shows how much work waits.
     pub(crate) fn depths(&self, depths: &[Depth], now: Timestamp) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        for Depth { lane, ready, unacked, dead, oldest } in depths {
+        for Depth { lane, ready, unacked, dead, oldest, .. } in depths {
             let lane = lane.as_str();
             for (state, count) in [("ready", ready), ("unacked", unacked), ("dead", dead)] {
                 self.queue_jobs.with_label_values(&[lane, state]).set(gauge(*count));

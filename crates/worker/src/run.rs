@@ -35,7 +35,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let checks = checks(Arc::clone(&store) as SharedStore, &queue, &source, &shutdown);
     let mut pipeline = Parts::new();
     ingest::start(Arc::clone(&store) as SharedStore, source, &mut pipeline);
-    pipeline.spawn(named("sweep", sweep::run(Arc::clone(&store) as SharedStore, shutdown.clone())));
+    let sweeping =
+        sweep::run(Arc::clone(&store) as SharedStore, Arc::clone(&queue), shutdown.clone());
+    pipeline.spawn(named("sweep", sweeping));
 
     // Ends after the pipeline: the relay publishes what its last commits left behind, and
     // operators see the drain.

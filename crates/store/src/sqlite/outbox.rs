@@ -1,16 +1,41 @@
 //! The outbox: messages that leave in the transaction that gave rise to them.
 
+use std::time::Duration;
+
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::{OutboxEntry, OutboxMessage};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::StoreError;
 
 /// Version of the body of an ingest job.
 const INGEST_SCHEMA: u16 = 1;
+
+/// How long a line is left to the relay of the process that put it, at least.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// Tells which lines of other processes were left behind.
+///
+/// Each process has a relay, and all of them see all lines. If each published what it saw, most
+/// jobs would go out twice, and a worker would load and prepare their rows twice. So a relay takes
+/// the lines of its own process at once, and others only when their relay has had its time. Ages
+/// are measured by this process's monotonic clock: no step of the wall clock holds a line up.
+pub(super) struct Strays {
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    at: Instant,
+    /// The newest line at that time.
+    newest: i64,
+    /// Lines up to this one have been seen twice.
+    left: i64,
+}
 
 /// What a job line is made from.
 pub(super) struct IngestJob<'a> {
@@ -61,19 +86,57 @@ fn put(
     message: &OutboxMessage,
 ) -> Result<(), StoreError> {
     let body = serde_json::to_string(message)?;
-    sql.prepare_cached("insert into dp_outbox(kind, batch, body) values(?1, ?2, ?3)")?
-        .execute((kind, batch.as_ref().map(Uuid::as_bytes), body))?;
+    sql.prepare_cached("insert into dp_outbox(kind, batch, body, origin) values(?1, ?2, ?3, ?4)")?
+        .execute((kind, batch.as_ref().map(Uuid::as_bytes), body, origin()))?;
     Ok(())
 }
 
-/// Returns the oldest lines.
+/// Names this process. One that has the number of a process that ended takes its lines over at
+/// once, which is no harm.
+fn origin() -> u32 {
+    std::process::id()
+}
+
+// === impl Strays ===
+
+impl Strays {
+    /// Takes what is there when the process starts for left behind by those before it.
+    pub(super) fn new(sql: &Connection, now: Instant) -> Result<Self, StoreError> {
+        let newest = newest(sql)?;
+        Ok(Self { seen: Mutex::new(Seen { at: now, newest, left: newest }) })
+    }
+
+    /// Returns the newest line that was left behind.
+    fn up_to(&self, sql: &Connection, now: Instant) -> Result<i64, StoreError> {
+        let mut seen = self.seen.lock();
+        if now.saturating_duration_since(seen.at) >= COURTESY {
+            *seen = Seen { at: now, newest: newest(sql)?, left: seen.newest };
+        }
+        Ok(seen.left)
+    }
+}
+
+fn newest(sql: &Connection) -> Result<i64, StoreError> {
+    let newest: Option<i64> =
+        sql.prepare_cached("select max(id) from dp_outbox")?.query_row((), |row| row.get(0))?;
+    Ok(newest.unwrap_or(0))
+}
+
+/// Returns the oldest lines of this process, and those that others left behind.
 ///
 /// A line that this build can't read stays for one that can: after a release has begun, an older
 /// process may meet messages of a newer one.
-pub(super) fn pending(sql: &Connection, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+pub(super) fn pending(
+    sql: &Connection,
+    strays: &Strays,
+    limit: usize,
+    now: Instant,
+) -> Result<Vec<OutboxEntry>, StoreError> {
     let mut entries = Vec::new();
-    let mut select = sql.prepare_cached("select id, body from dp_outbox order by id")?;
-    let mut rows = select.query(())?;
+    let mut select = sql.prepare_cached(
+        "select id, body from dp_outbox where origin = ?1 or id <= ?2 order by id",
+    )?;
+    let mut rows = select.query((origin(), strays.up_to(sql, now)?))?;
     while let Some(row) = rows.next()? {
         let (id, body) = (row.get(0)?, row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
         match serde_json::from_str(body) {

@@ -7,7 +7,7 @@ use crate::StoreError;
 use crate::sqlite::Identity;
 
 /// Version of the statements below; raised with each change, which brings its own step.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Bytes of the secret that scope keys are made with.
 const SECRET_BYTES: usize = 32;
@@ -109,7 +109,8 @@ create table dp_outbox(
   id integer primary key autoincrement,
   kind text not null check(kind in ('job', 'purge', 'cache', 'event')),
   batch blob,
-  body text not null
+  body text not null,
+  origin integer not null default 0
 ) strict;
 create index dp_outbox_by_batch on dp_outbox(batch) where batch is not null;
 
@@ -120,6 +121,12 @@ create table dp_token(
   scopes text not null,
   created_at integer not null
 ) strict, without rowid;
+";
+
+/// From version 1: a line of the outbox names the process that put it.
+const TO_VERSION_2: &str = "
+alter table dp_outbox add column origin integer not null default 0;
+update dp_meta set schema = 2;
 ";
 
 /// Creates what is missing and returns who this store is.
@@ -142,6 +149,10 @@ pub(super) fn migrate(sql: &Connection) -> Result<Identity, StoreError> {
         .optional()?;
     match known {
         Some((VERSION, identity)) => Ok(identity),
+        Some((1, identity)) => {
+            sql.execute_batch(TO_VERSION_2)?;
+            Ok(identity)
+        }
         Some((version, _)) => Err(StoreError::Corrupt {
             what: "schema",
             reason: format!("it has version {version}, this build knows {VERSION}"),

@@ -45,8 +45,8 @@ pub(super) fn requeue(
     Ok(put)
 }
 
-/// Drops payloads that are past their replay time.
-pub(super) fn drop_payloads(sql: &Connection, now: Timestamp) -> Result<(), StoreError> {
+/// Drops payloads that are past their replay time; returns how many.
+pub(super) fn drop_payloads(sql: &Connection, now: Timestamp) -> Result<usize, StoreError> {
     let mut select = sql.prepare_cached(
         "select no from dp_batch where payload_until <= ?1 order by payload_until limit ?2",
     )?;
@@ -55,9 +55,9 @@ pub(super) fn drop_payloads(sql: &Connection, now: Timestamp) -> Result<(), Stor
     let mut delete = sql.prepare_cached("delete from dp_payload where batch = ?1")?;
     let mut forget =
         sql.prepare_cached("update dp_batch set payload_until = null where no = ?1")?;
-    for no in past {
+    for no in &past {
         delete.execute((no,))?;
         forget.execute((no,))?;
     }
-    Ok(())
+    Ok(past.len())
 }

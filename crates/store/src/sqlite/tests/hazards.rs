@@ -150,7 +150,8 @@ async fn a_batch_that_nobody_applied_is_brought_back_once() {
     let fixture = Fixture::new().await;
     let batch = fixture.accept(&[row(1, "oslo", 1, 100)]).await;
     let later = Timestamp(NOW.0 + 31_000_000);
-    let sweep = async |untouched_since| fixture.store.sweep(untouched_since, later).await.unwrap();
+    let sweep =
+        async |untouched_since| fixture.store.sweep(untouched_since, later).await.unwrap().requeued;
     assert_eq!(sweep(later).await, 0, "its line is still pending");
     fixture.take_outbox().await;
     assert_eq!(sweep(NOW).await, 0, "it was touched just now");
@@ -171,4 +172,21 @@ async fn a_payload_is_kept_until_its_replay_time_ends() {
     assert_eq!(payloads(), 1);
     fixture.store.sweep(NOW, Timestamp(NOW.0 + 3_600_000_000)).await.unwrap();
     assert_eq!(payloads(), 0);
+}
+
+#[tokio::test]
+async fn a_sweep_says_when_payloads_may_be_left_to_drop() {
+    let fixture = Fixture::new().await;
+    for id in 0..33 {
+        fixture.ingest(&[row(id, "oslo", 1, 100)]).await;
+    }
+    let later = NOW.after(std::time::Duration::from_secs(3_600));
+    let mut swept = Vec::new();
+    while let found = fixture.store.sweep(NOW, later).await.unwrap()
+        && !found.is_empty()
+    {
+        swept.push(found.dropped);
+    }
+    assert_eq!(swept, [32, 1]);
+    assert_eq!(fixture.number("select count(*) from dp_payload"), 0);
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::{OutboxMessage, OutboxSource as _};
+use tokio::time::Instant;
 
 use super::support::{Fixture, NOW, row};
 use crate::Store as _;
+use crate::sqlite::outbox::{self, Strays};
 
 #[tokio::test]
 async fn a_line_is_handed_out_until_it_is_marked_as_sent() {
@@ -88,4 +90,25 @@ async fn one_commit_of_many_batches_sends_one_purge_and_one_notice_of_jobs() {
     assert_eq!(versions("acme/air/v:city_hour:city=oslo").newest, 1);
     assert_eq!(versions("acme/air/v:city_hour:city=bonn").newest, 0);
     assert_eq!(versions("acme/air/v:kind_day").applied_at, Some(NOW));
+}
+
+#[tokio::test]
+async fn a_line_of_another_process_is_left_to_its_relay_for_a_while() {
+    let fixture = Fixture::new().await;
+    let (database, started) = (&fixture.store.database, Instant::now());
+    let strays = database.read(|sql| Strays::new(sql, started)).unwrap();
+    fixture.accept(&[row(1, "oslo", 1, 1)]).await;
+    // No process has the number 0.
+    fixture.write("update dp_outbox set origin = 0").await;
+    let pending = |seconds: u64| {
+        let now = started + Duration::from_secs(seconds);
+        database.read(|sql| outbox::pending(sql, &strays, 10, now)).unwrap().len()
+    };
+    assert_eq!(pending(0), 0);
+    assert_eq!(pending(1), 0, "seen for the first time");
+    fixture.accept(&[row(2, "oslo", 1, 1)]).await;
+    assert_eq!(pending(1), 1, "its own");
+    assert_eq!(pending(2), 2, "nobody took it");
+    // A process that starts waits for nobody: the one before it may have been killed.
+    assert_eq!(fixture.other().pending(10).await.unwrap().len(), 2);
 }

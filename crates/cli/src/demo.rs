@@ -21,6 +21,7 @@ mod watch;
 mod decimal;
 mod endpoint;
 mod groups;
+mod quiet;
 mod verify;
 
 mod report;
@@ -81,7 +82,8 @@ pub struct Args {
     /// Requests under way at once.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
-    /// First hour of the readings, RFC 3339. Default: so that the last one is about a day old.
+    /// First hour of the readings, RFC 3339. Default: so that the last one lies in the day before
+    /// yesterday.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub start: Option<Timestamp>,
 }
@@ -95,8 +97,6 @@ pub struct Token(String);
 pub enum Product {
     /// Air quality: hourly readings of forty cities.
     Air,
-    /// Retail orders with updates and returns.
-    Shop,
 }
 
 /// What streaming gave.
@@ -132,23 +132,16 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// A total differs, or the edge can't be reached or does not serve the product.
 pub async fn run(args: Args, output: Output) -> Result<(), Failure> {
-    if args.product == Product::Shop {
-        return Err(Failure::usage(anyhow!(
-            "the demo 'shop' changes and deletes orders, and comes with upserts; run `tidegate demo air`"
-        )));
-    }
     let plan =
         Plan::new(args.seed, args.rows, args.start, Timestamp::now()).map_err(Failure::usage)?;
     let target = Target::resolve(&args)?;
     let client = Client::new(&target.url, &target.token, target.ca.as_deref())
         .map_err(ClientError::into_failure)?;
-    groups::probe(&client).await?;
+    // Asked with little patience, so that a wrong URL, token or product is told at once.
+    groups::sequence(&client, &Patience::for_first_request()).await?;
 
     let patience = Arc::new(Patience::new());
-    let mut baselines = Vec::new();
-    for view in View::ALL {
-        baselines.push(Baseline::read(&client, view, &patience).await?);
-    }
+    let baselines = quiet::baselines(&client, &patience).await?;
     let streamed = stream(&args, &plan, &client, &patience).await?;
     let report = check(&plan, &client, &patience, streamed, baselines).await?;
     output.result(&report.text(), &report)?;

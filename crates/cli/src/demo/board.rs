@@ -75,17 +75,17 @@ impl Board {
         (reads > 0).then(|| self.hits.load(Relaxed) as f64 / reads as f64)
     }
 
-    /// Describes the run in one line.
+    /// Describes the run in one line, what matters first: a narrow terminal cuts its end.
     pub(crate) fn line(&self) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let applied = self.rows_applied();
         let hits = self.hit_ratio().map_or("no".into(), |ratio| format!("{:.0} %", ratio * 100.0));
         format!(
-            "{} of {} rows accepted, {} applied ({} rows/s, {} ms behind), {hits} cache hits",
-            grouped(self.accepted.load(Relaxed)),
-            grouped(self.rows),
-            grouped(applied),
+            "{} rows/s, {hits} hits, {} of {} applied, {} accepted, {} ms behind",
             grouped((applied as f64 / seconds) as u64),
+            grouped(applied),
+            grouped(self.rows),
+            grouped(self.accepted.load(Relaxed)),
             self.lag_ms.load(Relaxed),
         )
     }

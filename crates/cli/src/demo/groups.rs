@@ -146,14 +146,17 @@ impl Measures<'_> {
     }
 }
 
-/// Asks once, without patience, so that a wrong URL, token or product is told at once.
+/// Returns the sequence of the last batch that changed the product.
 ///
 /// # Errors
 /// The edge can't be reached, or does not let us list the product's views.
-pub(crate) async fn probe(client: &Client) -> Result<(), Failure> {
+pub(crate) async fn sequence(
+    client: &Client,
+    patience: &Patience,
+) -> Result<Option<String>, Failure> {
     let path = View::CityHour.first_page(1);
-    let reply = Patience::for_first_request().insist(|| client.get(&path)).await?;
-    page(&path, reply).map(|_| ())
+    let reply = page(&path, patience.insist(|| client.get(&path)).await?)?;
+    Ok(reply.header("x-data-seq").map(str::to_owned))
 }
 
 /// Reads every group of a view.

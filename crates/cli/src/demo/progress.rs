@@ -20,7 +20,7 @@ pub(crate) async fn show(board: &Board) -> Infallible {
 }
 
 async fn draw(board: &Board) -> Infallible {
-    let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}")
+    let style = ProgressStyle::with_template("{bar:16} {percent:>3} %  {wide_msg}")
         .expect("the template must be valid");
     let bar =
         ProgressBar::new(board.rows()).with_style(style).with_finish(ProgressFinish::AndClear);

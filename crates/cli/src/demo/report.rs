@@ -98,17 +98,22 @@ impl Report {
         let mut line = |text: String| writeln!(lines, "{text}").expect("text can be appended to");
         line(format!("{} reads meanwhile: {ratio} cache hits\n", grouped(*reads)));
         line(format!("{:<16}{:>14}{:>14}", "rows", "generated", "counted"));
-        // Lateness depends on the order in which batches are applied: only the sum must agree.
-        let late = if self.history == History::Replayed { 0 } else { self.sent.late };
         for (name, expected, counted) in [
-            ("new", applied - late, self.counts.new),
-            ("late", late, self.counts.late),
+            ("new and late", applied, self.counts.new + self.counts.late),
             ("duplicate", duplicate, self.counts.duplicate),
             ("rejected", rejected, self.counts.rejected),
             ("all", self.sent.rows(), self.counts.rows()),
         ] {
             line(format!("{name:<16}{:>14}{:>14}", grouped(expected), grouped(counted)));
         }
+        // Which rows are late depends on what was applied before them: only the sum must agree.
+        let Counts { new, late, .. } = self.counts;
+        line(format!(
+            "{} were new, {} late: two days or more behind the newest row ({} were made so)",
+            grouped(new),
+            grouped(late),
+            grouped(self.sent.late)
+        ));
         line(format!("\n{:<16}{:>14}{:>14}", "view", "groups", "differing"));
         for check in &self.checks {
             let (groups, differing) = (grouped(check.groups), grouped(check.differing));

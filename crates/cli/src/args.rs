@@ -103,8 +103,6 @@ pub struct Up {
 pub enum DemoProduct {
     /// Measurements of air quality.
     Air,
-    /// Orders of shops; comes with upserts.
-    Shop,
     /// No product: apply your own with `tidegate product apply`.
     None,
 }

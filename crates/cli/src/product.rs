@@ -37,11 +37,15 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("the product {} can't be read", path.display()))
 }
 
-/// Compiles a product, or says all that is wrong with it, one line each.
+/// Compiles a product, or says all that is wrong with it, one line each below how much it is.
 pub(crate) fn compile(path: &Path, source: &str) -> anyhow::Result<Contract> {
     tidegate_product::compile(&path.display().to_string(), source).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{}", lines.join("\n"))
+        let noun = if problems.len() == 1 { "problem" } else { "problems" };
+        let mut text = format!("the product has {} {noun}", problems.len());
+        for problem in problems {
+            text.push_str(&format!("\n{problem}"));
+        }
+        anyhow::anyhow!(text)
     })
 }
 
@@ -64,10 +68,13 @@ async fn apply(path: &Path, target: &Target, output: Output) -> Result<(), Failu
         refuse_other_product(&present, &contract)?;
     }
     let store = place.open(Missing::Create).await?;
-    let stored = store
-        .apply_contract(&contract, Timestamp::now())
-        .await
-        .with_context(|| format!("the product '{}' can't be applied", contract.name))?;
+    let stored = store.apply_contract(&contract, Timestamp::now()).await.with_context(|| {
+        format!(
+            "the product '{}' can't be applied; write it so that the stored rows still fit, or \
+                 begin anew with another --data DIR",
+            contract.name
+        )
+    })?;
     // Control follows the file, so it is written after what it names is in the store.
     if let Some(product) = place.product_file() {
         file::replace(&product, source.as_bytes(), file::READABLE)

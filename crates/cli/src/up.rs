@@ -42,7 +42,7 @@ pub async fn run(args: Up, output: Output) -> Result<(), Failure> {
     telemetry::init_logs(&LogConfig::default());
     let stop = shutdown::on_signal(false).context("signals can't be handled")?;
     let project = Project::load(&args.project).map_err(Failure::usage)?;
-    let demo = seed::demo_source(args.demo).map_err(Failure::usage)?;
+    let demo = seed::demo_source(args.demo);
     let data = DataDir::create(&args.data)?;
     let _lock = data.lock()?;
     let ports = Ports::reserve(&args)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::file;
 use tidegate_core::keys::random_hex;
@@ -40,13 +40,10 @@ pub(crate) enum Minted {
 }
 
 /// Returns the source of a product that the binary brings along.
-pub(crate) fn demo_source(demo: DemoProduct) -> anyhow::Result<Option<&'static str>> {
+pub(crate) fn demo_source(demo: DemoProduct) -> Option<&'static str> {
     match demo {
-        DemoProduct::Air => Ok(Some(product::AIR)),
-        DemoProduct::None => Ok(None),
-        DemoProduct::Shop => {
-            bail!("the product 'shop' comes with upserts, which this build lacks; write --demo air")
-        }
+        DemoProduct::Air => Some(product::AIR),
+        DemoProduct::None => None,
     }
 }
 
@@ -54,9 +51,15 @@ pub(crate) fn demo_source(demo: DemoProduct) -> anyhow::Result<Option<&'static s
 pub(crate) async fn seed(data: &DataDir, demo: Option<&str>) -> anyhow::Result<Seeded> {
     let path = data.store();
     let now = Timestamp::now();
-    let store = tokio::task::spawn_blocking(move || SqliteStore::open(&path))
-        .await?
-        .with_context(|| format!("the store {} can't be opened", data.store().display()))?;
+    let store = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await?.with_context(
+        || {
+            format!(
+                "the store {} can't be opened; if it is not Tidegate's, move it away, or choose \
+                 another directory with --data DIR",
+                data.store().display()
+            )
+        },
+    )?;
     let product = apply_product(&store, data, demo, now).await?;
     let (token, minted) = admin_token(&store, data, now).await?;
     Ok(Seeded { product, token, minted })

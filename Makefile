@@ -3,6 +3,8 @@ CARGO ?= cargo
 DEMO ?= air
 DATA ?= .tidegate
 ARGS ?=
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help up demo test lint doc bench clean-data
 
@@ -11,10 +13,10 @@ help: ## Show this list
 
 up: ## Build and start the embedded stack with a demo product (DEMO=air|none)
 	$(CARGO) build --locked --bin tidegate
-	./target/debug/tidegate up --data $(DATA) --demo $(DEMO) $(ARGS)
+	$(TARGET)/debug/tidegate up --data $(DATA) --demo $(DEMO) $(ARGS)
 
 demo: ## Stream a million rows through the running stack and check every view
-	./target/debug/tidegate demo air --data $(DATA) $(ARGS)
+	$(TARGET)/debug/tidegate demo air --data $(DATA) $(ARGS)
 
 test: ## Run every test (needs the Debian package sqlite3)
 	@sh tests/support/tools.sh sqlite3
@@ -28,7 +30,7 @@ lint: ## Formatting, clippy and documentation, as the gate runs them
 
 bench: ## Measure what docs/PERFORMANCE.md reports (ARGS="--long" adds five million rows)
 	$(CARGO) build --locked --profile bench --bin tidegate --bin bench
-	./target/release/bench --tidegate target/release/tidegate $(ARGS)
+	$(TARGET)/release/bench --tidegate $(TARGET)/release/tidegate $(ARGS)
 
 clean-data: ## Forget the embedded stack's data
 	rm -rf $(DATA)

@@ -61,19 +61,13 @@ impl Credentials {
         headers: &HeaderMap,
         now: Instant,
     ) -> Result<Arc<Principal>, Refusal> {
-        let fingerprint: Fingerprint = Sha256::digest(credential(headers)?.as_bytes()).into();
+        let fingerprint = digest(headers)?;
         if let Some(known) = self.known.lock().get(&fingerprint)
             && now.duration_since(known.since) < LIFETIME
         {
             return Ok(Arc::clone(&known.principal));
         }
-        let token = self.store.find_token(&hex(&fingerprint))?.ok_or(Refusal::UnknownToken)?;
-        let principal = Arc::new(Principal {
-            scope_key: scope_key(self.store.scope_secret(), &token.tenant, &token.scopes, ""),
-            tenant: token.tenant,
-            subject: token.name,
-            scopes: token.scopes,
-        });
+        let principal = Arc::new(self.find(&fingerprint)?);
         let mut known = self.known.lock();
         if known.len() >= CAPACITY {
             known.retain(|_, entry| now.duration_since(entry.since) < LIFETIME);
@@ -84,6 +78,22 @@ impl Credentials {
         }
         known.insert(fingerprint, Known { principal: Arc::clone(&principal), since: now });
         Ok(principal)
+    }
+
+    /// Returns who sends the request as the store knows it now, for an answer that is relied on
+    /// for longer than a revocation may take: the notice may reach the asker first.
+    pub(crate) fn look_up(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        self.find(&digest(headers)?)
+    }
+
+    fn find(&self, fingerprint: &Fingerprint) -> Result<Principal, Refusal> {
+        let token = self.store.find_token(&hex(fingerprint))?.ok_or(Refusal::UnknownToken)?;
+        Ok(Principal {
+            scope_key: scope_key(self.store.scope_secret(), &token.tenant, &token.scopes, ""),
+            tenant: token.tenant,
+            subject: token.name,
+            scopes: token.scopes,
+        })
     }
 
     /// Forgets the token with this digest.
@@ -97,6 +107,10 @@ impl Credentials {
     pub(crate) fn forget(&self) {
         self.known.lock().clear();
     }
+}
+
+fn digest(headers: &HeaderMap) -> Result<Fingerprint, Refusal> {
+    Ok(Sha256::digest(credential(headers)?.as_bytes()).into())
 }
 
 /// Reads a digest as notices carry it: hex.

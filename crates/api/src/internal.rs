@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Json, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use tidegate_core::scope::ResolvedScope;
-use tokio::time::Instant;
 
 use crate::app::App;
 use crate::error::Refusal;
@@ -22,12 +21,12 @@ pub(crate) async fn scope(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Json<ResolvedScope>, Refusal> {
-    let principal = app.credentials.authenticate(request.headers(), Instant::now())?;
+    let principal = app.credentials.look_up(request.headers())?;
     Ok(Json(ResolvedScope {
-        scope_key: principal.scope_key.clone(),
-        tenant: principal.tenant.clone(),
-        subject: principal.subject.clone(),
-        scopes: principal.scopes.clone(),
+        scope_key: principal.scope_key,
+        tenant: principal.tenant,
+        subject: principal.subject,
+        scopes: principal.scopes,
         lifetime_ms: SCOPE_LIFETIME_MS,
     }))
 }

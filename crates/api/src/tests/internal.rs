@@ -4,6 +4,7 @@ use http::Method;
 use insta::assert_snapshot;
 use tidegate_core::edge_plan::EdgePlan;
 use tidegate_core::scope::ResolvedScope;
+use tidegate_store::Store as _;
 
 use super::fixture::{Fixture, air, request};
 
@@ -34,6 +35,16 @@ async fn an_unknown_credential_resolves_to_nothing() {
     let request = request(Method::GET, "/internal/scope", &fields, "");
     let reply = api.send_private(request).await.expect(401);
     assert_snapshot!(reply.text(), @r#"{"type":"urn:tidegate:problem:unknown_token","title":"The token is not valid","status":401,"detail":"the token is not known; it may have been revoked","instance":"/internal/scope","code":"unknown_token","request_id":"r1","retryable":false}"#);
+}
+
+#[tokio::test]
+async fn a_revoked_credential_resolves_to_nothing_before_its_notice_is_heard() {
+    let api = Fixture::new().await;
+    // Remembered by the api itself, which hears of the revocation later than an edge may.
+    api.get("acme-reader", "/v1/air/cities/oslo/series").await.expect(200);
+    assert!(api.store.revoke_token("acme-reader").await.unwrap());
+    let fields = [("authorization", "Bearer acme-reader")];
+    api.send_private(request(Method::GET, "/internal/scope", &fields, "")).await.expect(401);
 }
 
 #[tokio::test]

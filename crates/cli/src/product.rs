@@ -71,7 +71,7 @@ async fn apply(path: &Path, target: &Target, output: Output) -> Result<(), Failu
     let stored = store.apply_contract(&contract, Timestamp::now()).await.with_context(|| {
         format!(
             "the product '{}' can't be applied; write it so that the stored rows still fit, or \
-                 begin anew with another --data DIR",
+             begin anew with another --data DIR",
             contract.name
         )
     })?;

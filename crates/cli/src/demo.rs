@@ -47,6 +47,7 @@ use board::Board;
 use groups::View;
 use ingest::Sender;
 use patience::Patience;
+use quiet::Before;
 use report::{Report, Speed};
 use settle::Counts;
 use target::Target;
@@ -141,9 +142,9 @@ pub async fn run(args: Args, output: Output) -> Result<(), Failure> {
     groups::sequence(&client, &Patience::for_first_request()).await?;
 
     let patience = Arc::new(Patience::new());
-    let baselines = quiet::baselines(&client, &patience).await?;
+    let before = quiet::before(&client, &patience).await?;
     let streamed = stream(&args, &plan, &client, &patience).await?;
-    let report = check(&plan, &client, &patience, streamed, baselines).await?;
+    let report = check(&plan, &client, &patience, streamed, before).await?;
     output.result(&report.text(), &report)?;
     report.outcome()
 }
@@ -187,10 +188,10 @@ async fn check(
     client: &Client,
     patience: &Patience,
     streamed: Streamed,
-    baselines: Vec<Baseline>,
+    before: Before,
 ) -> Result<Report, Failure> {
     let history = verify::history(&streamed.totals.sent(), &streamed.counts);
-    if history == History::Mixed && !baselines.iter().all(Baseline::is_empty) {
+    if history == History::Mixed && !before.views.iter().all(Baseline::is_empty) {
         return Err(Failure::unverified(anyhow!(
             "the counts ({}) show that some rows of this run were there before and some were not: \
              an earlier run of this seed was interrupted or shorter, so what the views held before \
@@ -198,9 +199,17 @@ async fn check(
             streamed.counts
         )));
     }
+    // A batch of duplicates takes no sequence: what moved it was not this run.
+    if history == History::Replayed && groups::sequence(client, patience).await? != before.sequence
+    {
+        return Err(Failure::unverified(anyhow!(
+            "rows that were sent before, or by others, were applied during this run, so what the \
+             views held before can't be told; run it again"
+        )));
+    }
     let mut checks = Vec::new();
     let mut series = None;
-    for baseline in baselines {
+    for baseline in before.views {
         let expected = Expected::new(baseline, &streamed.totals, history);
         if expected.view() == View::CityHour {
             series = Some(endpoint::Series::choose(plan, &expected));

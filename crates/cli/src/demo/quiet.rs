@@ -11,20 +11,26 @@ use super::verify::Baseline;
 use crate::client::Client;
 use crate::failure::Failure;
 
-/// The product's sequence must stand still for this long: a worker needs less between two batches.
-const QUIET: Duration = Duration::from_millis(250);
+/// The product's sequence must stand still for this long. A worker needs less between two batches,
+/// unless its machine is very busy.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Longest wait for that.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the product held before the run.
+pub(crate) struct Before {
+    /// What each view held.
+    pub(crate) views: Vec<Baseline>,
+    /// The sequence of the last batch that had changed it.
+    pub(crate) sequence: Option<String>,
+}
 
 /// Reads what each view holds while nothing changes it.
 ///
 /// # Errors
 /// A view can't be read, or rows are applied without a pause.
-pub(crate) async fn baselines(
-    client: &Client,
-    patience: &Patience,
-) -> Result<Vec<Baseline>, Failure> {
+pub(crate) async fn before(client: &Client, patience: &Patience) -> Result<Before, Failure> {
     let look = async || groups::sequence(client, patience).await;
     let read = async || {
         let mut baselines = Vec::new();
@@ -33,14 +39,15 @@ pub(crate) async fn baselines(
         }
         Ok(baselines)
     };
-    settled(look, read).await
+    let (sequence, views) = settled(look, read).await?;
+    Ok(Before { views, sequence })
 }
 
 /// Reads until what `look` returns is the same before and after.
 async fn settled<S: PartialEq, T>(
     look: impl AsyncFn() -> Result<S, Failure>,
     read: impl AsyncFn() -> Result<T, Failure>,
-) -> Result<T, Failure> {
+) -> Result<(S, T), Failure> {
     let deadline = Instant::now() + LIMIT;
     let mut before = look().await?;
     loop {
@@ -48,7 +55,7 @@ async fn settled<S: PartialEq, T>(
         sleep(QUIET).await;
         let after = look().await?;
         if after == before {
-            return Ok(found);
+            return Ok((after, found));
         }
         if Instant::now() >= deadline {
             return Err(Failure::unverified(anyhow!(
@@ -69,7 +76,7 @@ mod tests {
     use crate::failure::Exit;
 
     /// The sequence moves with each of the first `moves` looks.
-    async fn run(moves: u32) -> Result<u32, Failure> {
+    async fn run(moves: u32) -> Result<(u32, u32), Failure> {
         let (looks, reads) = (Cell::new(0), Cell::new(0));
         let look = async || {
             looks.set(looks.get() + 1);
@@ -84,8 +91,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_changes_while_it_is_read_is_read_again() {
-        assert_eq!(run(0).await.unwrap(), 1);
-        assert_eq!(run(3).await.unwrap(), 3);
+        assert_eq!(run(0).await.unwrap(), (0, 1));
+        assert_eq!(run(3).await.unwrap(), (3, 3));
     }
 
     #[tokio::test(start_paused = true)]

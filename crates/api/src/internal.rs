@@ -32,13 +32,25 @@ pub(crate) async fn scope(
 }
 
 /// `GET /internal/edge-plan/{digest}`: the plan that a routing document names.
+///
+/// Control may have read a new contract before this api looked for one: a digest that is not known
+/// is a reason to look.
 pub(crate) async fn edge_plan(
     State(app): State<Arc<App>>,
     digest: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
-    let catalog = app.catalog.load();
-    let plan = digest.ok().and_then(|Path(digest)| catalog.edge_plan(&digest));
-    let plan = plan.ok_or_else(|| Refusal::NotFound("there is no such edge plan".to_owned()))?;
+    let unknown = || Refusal::NotFound("there is no such edge plan".to_owned());
+    let Ok(Path(digest)) = digest else { return Err(unknown()) };
+    let known = app.catalog.load().edge_plan(&digest);
+    let plan = match known {
+        Some(plan) => plan,
+        None => {
+            if let Err(error) = app.catalog.reload(app.store.as_ref()).await {
+                tracing::warn!(error = %error, "Contracts could not be reloaded.");
+            }
+            app.catalog.load().edge_plan(&digest).ok_or_else(unknown)?
+        }
+    };
     let json = HeaderValue::from_static("application/json");
     Ok(([(CONTENT_TYPE, json)], plan).into_response())
 }

@@ -2,6 +2,7 @@
 
 use http::Method;
 use insta::assert_snapshot;
+use tidegate_core::clock::Timestamp;
 use tidegate_core::edge_plan::EdgePlan;
 use tidegate_core::scope::ResolvedScope;
 use tidegate_store::Store as _;
@@ -59,6 +60,19 @@ async fn edge_plans_are_found_by_digest() {
     }
     let unknown = request(Method::GET, "/internal/edge-plan/sha256:00", &[], "");
     api.send_private(unknown).await.expect(404);
+}
+
+#[tokio::test]
+async fn the_plan_of_a_contract_that_was_just_applied_is_found() {
+    let api = Fixture::new().await;
+    // Another process applies it; this api has not looked since.
+    let compile = |source: &str| tidegate_product::compile("air.toml", source).unwrap();
+    let contract = compile(&air().replace("ttl = \"30s\"", "ttl = \"31s\""));
+    let digest = tidegate_product::edge_plan(&contract).digest();
+    assert_ne!(digest, tidegate_product::edge_plan(&compile(&air())).digest());
+    api.store.apply_contract(&contract, Timestamp::now()).await.unwrap();
+    let path = format!("/internal/edge-plan/{digest}");
+    api.send_private(request(Method::GET, &path, &[], "")).await.expect(200);
 }
 
 #[tokio::test]

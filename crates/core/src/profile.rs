@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::edge_plan::Refresh;
-
 /// `deploy/projects/<name>.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,11 +79,6 @@ impl Profile {
             .map(|(field, value)| ProfileError::Name { field, value: value.clone() })
             .collect();
         if problems.is_empty() { Ok(profile) } else { Err(problems) }
-    }
-
-    /// Returns who refreshes stale responses where an endpoint does not say.
-    pub fn default_refresh(&self) -> Refresh {
-        if self.arrows.edge_to_worker { Refresh::Worker } else { Refresh::Api }
     }
 }
 

@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tidegate_core::config::{Backend, Checked, address, keep};
+use tidegate_core::backend::{QueueBackend, StoreBackend};
+use tidegate_core::config::{Checked, address, keep};
 use tidegate_core::telemetry::LogConfig;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where batches, views and tokens are kept.
-    pub store: Backend,
+    pub store: StoreBackend,
     /// Where jobs wait and notices travel.
-    pub queue: Backend,
+    pub queue: QueueBackend,
     /// Listeners.
     pub listen: Listen,
     /// Bounds.
@@ -105,8 +106,8 @@ impl Checked for Config {
 
     fn check(raw: RawConfig) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let store = keep("store", raw.store.parse::<Backend>(), &mut problems);
-        let queue = keep("queue", raw.queue.parse::<Backend>(), &mut problems);
+        let store = keep("store", raw.store.parse::<StoreBackend>(), &mut problems);
+        let queue = keep("queue", raw.queue.parse::<QueueBackend>(), &mut problems);
         let public = keep("listen.public", address(&raw.listen.public), &mut problems);
         let private = keep("listen.private", address(&raw.listen.private), &mut problems);
         let limits = raw.limits.check(&mut problems);
@@ -188,8 +189,8 @@ mod tests {
             [limits]\nin_flight = 0";
         let problems = parse::<Config>("api.toml", text, []).unwrap_err().0;
         insta::assert_snapshot!(problems.join("\n"), @r"
-        api.toml: store: backend 'redis:…' is not known; write sqlite:PATH
-        api.toml: queue: backend 'sqlite:…' is not known; write sqlite:PATH
+        api.toml: store: backend 'redis:…' is not known; write sqlite:PATH or postgres://USER@HOST/DATABASE
+        api.toml: queue: backend 'sqlite:…' is not known; write sqlite:PATH or amqp://USER@HOST/VHOST
         api.toml: listen.public: 'here' is no address; write IP:PORT
         api.toml: listen.private: '127.0.0.1' is no address; write IP:PORT
         api.toml: limits.in_flight: must be 1 or more

@@ -65,7 +65,11 @@ fn act(app: &App, heard: Heard) {
             Notice::JobsFinished { jobs } => app.waiting.finish(&jobs),
             Notice::Revoked { credential } => app.credentials.revoke(&credential),
             // The api caches no responses.
-            Notice::Purge { .. } => {}
+            Notice::Purge { .. }
+            | Notice::Update(_)
+            | Notice::Refreshed(_)
+            | Notice::JobsCancelled { .. }
+            | Notice::CanaryRevoked { .. } => {}
         }
     }
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::clock::Timestamp;
-use tidegate_core::config::Backend;
 use tidegate_core::outbox::OutboxSource;
 use tidegate_core::shutdown::Shutdown;
 use tidegate_ops::Check;
-use tidegate_queue::{SharedQueue, SqliteQueue};
-use tidegate_store::{SharedStore, SqliteStore};
+use tidegate_queue::SharedQueue;
+use tidegate_store::SharedStore;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -31,12 +30,10 @@ const RELOAD_EVERY: Duration = Duration::from_secs(1);
 /// It can't start, or a part of it ended without being asked to.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let Config { store, queue, listen, limits, .. } = config;
-    let Backend::Sqlite(store) = store;
-    let store = Arc::new(SqliteStore::open(&store).map_err(Error::Store)?);
-    let Backend::Sqlite(queue) = queue;
-    let queue: SharedQueue = Arc::new(SqliteQueue::open(&queue).map_err(Error::Queue)?);
+    let store = tidegate_store::open(&store).await.map_err(Error::Store)?;
+    let queue = tidegate_queue::open(&queue).await.map_err(Error::Queue)?;
 
-    let app = app(Arc::clone(&store) as SharedStore, limits).await?;
+    let app = app(Arc::clone(&store), limits).await?;
     let public = tidegate_ops::listen::bind(listen.public).map_err(Error::Listen)?;
     let private = tidegate_ops::listen::bind(listen.private).map_err(Error::Listen)?;
 
@@ -74,7 +71,7 @@ pub(crate) async fn app(store: SharedStore, limits: Limits) -> Result<Arc<App>, 
 fn start_background(
     app: &Arc<App>,
     queue: &SharedQueue,
-    store: Arc<SqliteStore>,
+    store: SharedStore,
     shutdown: &Shutdown,
 ) -> JoinSet<&'static str> {
     let mut parts = JoinSet::new();

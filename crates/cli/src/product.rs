@@ -9,7 +9,6 @@ use tidegate_control::state;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::file;
 use tidegate_product::contract::Contract;
-use tidegate_store::Store as _;
 
 use crate::args::{Product, Target};
 use crate::failure::Failure;
@@ -89,7 +88,8 @@ async fn apply(path: &Path, target: &Target, output: Output) -> Result<(), Failu
 
 /// A control's contract changes come with releases, except on a developer's machine.
 fn refuse_governed(place: &Place) -> anyhow::Result<()> {
-    match state::environment(&place.control_state())? {
+    let Some(state) = place.control_state() else { return Ok(()) };
+    match state::environment(&state)? {
         None | Some(Environment::Local) => Ok(()),
         Some(environment) => bail!(
             "a control governs this store in environment '{environment}', where a product changes \

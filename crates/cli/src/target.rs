@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use tidegate_core::config::Backend;
-use tidegate_store::SqliteStore;
+use tidegate_core::backend::StoreBackend;
+use tidegate_store::SharedStore;
 
 use crate::args::{DATA, Target};
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use crate::up::data::{control_state, product_file, store_file};
 /// A store, and the data directory it belongs to.
 #[derive(Debug)]
 pub(crate) struct Place {
-    store: PathBuf,
+    store: StoreBackend,
     directory: Option<PathBuf>,
 }
 
@@ -25,29 +25,34 @@ impl Place {
         let directory = match (&target.data, &target.store) {
             (Some(data), _) => data.clone(),
             (None, Some(store)) => {
-                let Backend::Sqlite(store) = store.parse().map_err(|problem: String| {
+                let store = store.parse().map_err(|problem: String| {
                     Failure::usage(anyhow::anyhow!("--store: {problem}"))
                 })?;
                 return Ok(Self { store, directory: None });
             }
             (None, None) => PathBuf::from(DATA),
         };
-        Ok(Self { store: store_file(&directory), directory: Some(directory) })
+        Ok(Self { store: StoreBackend::Sqlite(store_file(&directory)), directory: Some(directory) })
     }
 
     /// Opens the store; one that is not there is made only by who may begin a data directory.
-    pub(crate) async fn open(&self, missing: Missing) -> anyhow::Result<SqliteStore> {
-        if missing == Missing::Refuse && !self.store.exists() {
+    pub(crate) async fn open(&self, missing: Missing) -> anyhow::Result<SharedStore> {
+        let place = match &self.store {
+            StoreBackend::Sqlite(path) => path.display().to_string(),
+            StoreBackend::Postgres(url) => url.to_string(),
+        };
+        if let StoreBackend::Sqlite(path) = &self.store
+            && missing == Missing::Refuse
+            && !path.exists()
+        {
             anyhow::bail!(
-                "there is no store {}; start `tidegate up` first, or name another with --data or \
-                 --store",
-                self.store.display()
+                "there is no store {place}; start `tidegate up` first, or name another with --data \
+                 or --store"
             );
         }
-        let path = self.store.clone();
-        tokio::task::spawn_blocking(move || SqliteStore::open(&path))
-            .await?
-            .with_context(|| format!("the store {} can't be opened", self.store.display()))
+        tidegate_store::open(&self.store)
+            .await
+            .with_context(|| format!("the store {place} can't be opened"))
     }
 
     /// Returns the data directory, unless a store was named by itself.
@@ -60,9 +65,14 @@ impl Place {
         self.directory.as_deref().map(product_file)
     }
 
-    /// Returns where the state of the control that governs the store would lie: beside it.
-    pub(crate) fn control_state(&self) -> PathBuf {
-        control_state(self.store.parent().unwrap_or(Path::new("")))
+    /// Returns where the state of the control that governs the store would lie: beside its file.
+    pub(crate) fn control_state(&self) -> Option<PathBuf> {
+        match &self.store {
+            StoreBackend::Sqlite(path) => {
+                Some(control_state(path.parent().unwrap_or(Path::new(""))))
+            }
+            StoreBackend::Postgres(_) => None,
+        }
     }
 }
 

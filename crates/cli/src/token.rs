@@ -62,7 +62,7 @@ pub(crate) async fn mint(
 async fn create(grant: Grant, target: &args::Target, output: Output) -> Result<(), Failure> {
     check(&grant).map_err(Failure::usage)?;
     let store = Place::find(target)?.open(Missing::Refuse).await?;
-    let token = match mint(&store, grant.clone(), Timestamp::now()).await {
+    let token = match mint(store.as_ref(), grant.clone(), Timestamp::now()).await {
         Ok(token) => token,
         Err(StoreError::Conflict(_)) => {
             let name = &grant.name;

@@ -6,7 +6,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -39,13 +38,6 @@ pub trait Checked: Sized {
     fn check(raw: Self::Raw) -> Result<Self, Vec<String>>;
 }
 
-/// Where data is kept: `sqlite:PATH`; `postgres://…` and `amqp://…` name servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// A file on this machine.
-    Sqlite(std::path::PathBuf),
-}
-
 /// Keeps a checked value, or notes what is wrong with the key.
 pub fn keep<T>(key: &str, value: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
     value.map_err(|problem| problems.push(format!("{key}: {problem}"))).ok()
@@ -64,23 +56,6 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 impl fmt::Display for ConfigProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
-    }
-}
-
-// === impl Backend ===
-
-impl FromStr for Backend {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            // The text may hold a password: only its scheme is repeated.
-            _ => {
-                let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-                Err(format!("backend '{scheme}:…' is not known; write sqlite:PATH"))
-            }
-        }
     }
 }
 
@@ -243,11 +218,5 @@ mod tests {
         let text = "[listen]\naddress = \"a:1\"\nbacklog = 0";
         let ConfigProblems(problems) = parse_with(text, &[]).unwrap_err();
         assert_eq!(problems, ["edge.toml: listen.backlog: must not be 0"]);
-    }
-
-    #[test]
-    fn an_unknown_backend_does_not_repeat_its_password() {
-        let error = "redis://u:secret@h".parse::<Backend>().unwrap_err();
-        assert!(!error.contains("secret"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! The job envelope: what a message on the work queues says about the work.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -9,6 +10,20 @@ use crate::clock::Timestamp;
 
 /// Kind of the job that applies one accepted batch.
 pub const INGEST: &str = "ingest";
+
+/// Kind of the job that brings one cached response up to date; its body is a
+/// [`RefreshOrder`](crate::cache_update::RefreshOrder).
+pub const REFRESH: &str = "refresh";
+
+/// Kind of the job that compares a view with its recomputation and repairs it.
+pub const RECONCILE: &str = "reconcile";
+
+/// Kind of the job by which an operator tries the whole path of a job.
+pub const PROBE: &str = "probe";
+
+/// Most bytes of a body within a message. A larger one stays in the store (claim check) and the
+/// message only names the job.
+pub const MAX_INLINE_BODY: usize = 64 << 10;
 
 /// Which queue a job waits in. Lanes are separate queues, so a full one does not delay another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,6 +37,19 @@ pub enum Lane {
     Low,
     /// Runs for minutes.
     Long,
+}
+
+/// Which workers a job is meant for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Arm {
+    /// Those of the stable release.
+    #[default]
+    Stable,
+    /// Those of the canary release that the job names.
+    Canary,
 }
 
 /// One unit of work. Delivered at least once; effects commit together with the mark that they
@@ -47,6 +75,9 @@ pub struct Job {
     /// Release that created the job, copied from the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+    /// Whose workers take it.
+    #[serde(default)]
+    pub arm: Arm,
     /// Cohort of the request, in basis points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cohort: Option<u16>,
@@ -55,9 +86,17 @@ pub struct Job {
     pub traceparent: Option<String>,
     /// When it was first enqueued.
     pub enqueued_at: Timestamp,
-    /// The work itself, small: large payloads stay in the store and are named here.
+    /// After this time nobody wants the result any more: it is dropped, not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// The work itself, small; null if it is larger than [`MAX_INLINE_BODY`] and stays in the store.
     pub body: serde_json::Value,
 }
+
+/// The text names no lane.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not a lane; write high, default, low or long")]
+pub struct NotALane;
 
 // === impl Lane ===
 
@@ -79,5 +118,37 @@ impl Lane {
 impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Lane {
+    type Err = NotALane;
+
+    fn from_str(text: &str) -> Result<Self, NotALane> {
+        Self::ALL.into_iter().find(|lane| lane.as_str() == text).ok_or(NotALane)
+    }
+}
+
+// === impl Arm ===
+
+impl Arm {
+    /// Returns the arm's name in configuration and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Returns the release whose canary workers are meant, if any are.
+    pub fn canary(&self) -> Option<&str> {
+        match self.arm {
+            Arm::Canary => self.release.as_deref(),
+            Arm::Stable => None,
+        }
     }
 }

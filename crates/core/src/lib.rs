@@ -4,6 +4,7 @@
 //! contract compiles to, how a response is named, how work and notices travel, how releases route.
 #![warn(missing_docs)]
 
+pub mod backend;
 pub mod backoff;
 pub mod clock;
 pub mod config;
@@ -14,11 +15,13 @@ pub mod telemetry;
 pub mod profile;
 
 pub mod cache_key;
+pub mod cache_update;
 pub mod edge_plan;
 pub mod param;
 pub mod path;
 pub mod scope;
 
+pub mod hot;
 pub mod job;
 pub mod notice;
 pub mod outbox;

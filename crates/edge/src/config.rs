@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
-use tidegate_core::config::Backend;
+use tidegate_core::backend::QueueBackend;
 use tidegate_core::edge_plan::EdgePlan;
 use tidegate_core::keys::PublicKey;
 use tidegate_core::telemetry::LogConfig;
@@ -124,7 +124,7 @@ pub struct UpstreamConfig {
 #[derive(Clone, Debug)]
 pub struct Governed {
     /// Where purges and revocations come from.
-    pub queue: Backend,
+    pub queue: QueueBackend,
     /// `host:port` of control.
     pub control: Authority,
     /// Signs routing documents.

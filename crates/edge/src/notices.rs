@@ -115,7 +115,11 @@ impl Listener {
                 }
             }
             Notice::Revoked { credential } => self.edge.scopes.revoke(&credential),
-            Notice::JobsFinished { .. } => {}
+            Notice::JobsFinished { .. }
+            | Notice::JobsCancelled { .. }
+            | Notice::CanaryRevoked { .. }
+            | Notice::Update(_)
+            | Notice::Refreshed(_) => {}
         }
     }
 

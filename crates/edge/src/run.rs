@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::clock::Timestamp;
-use tidegate_core::config::Backend;
 use tidegate_core::shutdown::{Shutdown, drained};
 use tidegate_ops::Check;
-use tidegate_queue::{SharedQueue, SqliteQueue};
+use tidegate_queue::SharedQueue;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -38,10 +37,7 @@ pub(crate) struct Sockets {
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let queue: Option<SharedQueue> = match &config.mode {
         Mode::StandAlone { .. } => None,
-        Mode::Governed(governed) => {
-            let Backend::Sqlite(path) = &governed.queue;
-            Some(Arc::new(SqliteQueue::open(path)?))
-        }
+        Mode::Governed(governed) => Some(tidegate_queue::open(&governed.queue).await?),
     };
     let sockets = Sockets::bind(&config)?;
     run_on(sockets, queue, config, shutdown).await

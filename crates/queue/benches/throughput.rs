@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{INGEST, Job, Lane};
+use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_queue::{Queue, QueueError, Settlement, SqliteQueue};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -77,9 +77,11 @@ fn job() -> Job {
         tenant: "default".to_owned(),
         product: "air".to_owned(),
         release: None,
+        arm: Arm::Stable,
         cohort: None,
         traceparent: None,
         enqueued_at: Timestamp::now(),
+        deadline: None,
         body: json!("x".repeat(BODY)),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{INGEST, Job, Lane};
+use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
@@ -54,9 +54,11 @@ pub(crate) fn job(lane: Lane, n: usize) -> Job {
         tenant: "default".to_owned(),
         product: "air".to_owned(),
         release: None,
+        arm: Arm::Stable,
         cohort: None,
         traceparent: None,
         enqueued_at: Timestamp(1),
+        deadline: None,
         body: json!(n),
     }
 }

@@ -19,3 +19,18 @@ pub use queue::{Depth, Queue, SharedQueue};
 pub use relay::relay;
 pub use sqlite::{Options, SqliteQueue};
 pub use subscription::{Heard, Subscription};
+
+use std::sync::Arc;
+
+use tidegate_core::backend::QueueBackend;
+
+/// Opens the queue that a configuration names.
+///
+/// # Errors
+/// It can't be used.
+pub async fn open(backend: &QueueBackend) -> Result<SharedQueue, QueueError> {
+    match backend {
+        QueueBackend::Sqlite(path) => Ok(Arc::new(SqliteQueue::open(path)?)),
+        QueueBackend::Amqp(_) => Err(QueueError::Disconnected),
+    }
+}

@@ -14,6 +14,8 @@ mod transform;
 
 use std::sync::Arc;
 
+use tidegate_core::backend::StoreBackend;
+
 pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, NewBatch, Swept};
 pub use contract::StoredContract;
 pub use error::StoreError;
@@ -24,3 +26,22 @@ pub use token::{NewToken, Token};
 
 /// A store that this process is connected to.
 pub type SharedStore = Arc<dyn Store>;
+
+/// Opens the store that a configuration names, and creates what is missing in it.
+///
+/// # Errors
+/// It can't be reached or used, or was made by a build that knows more than this one.
+pub async fn open(backend: &StoreBackend) -> Result<SharedStore, StoreError> {
+    match backend {
+        StoreBackend::Sqlite(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await;
+            let store = opened.map_err(|_| sqlite::stopped())??;
+            Ok(Arc::new(store))
+        }
+        StoreBackend::Postgres(url) => Err(StoreError::Corrupt {
+            what: "backend",
+            reason: format!("{url} can't be used by this build"),
+        }),
+    }
+}

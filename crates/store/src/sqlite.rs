@@ -338,7 +338,7 @@ impl OutboxSource for SqliteStore {
     }
 }
 
-fn stopped() -> StoreError {
+pub(crate) fn stopped() -> StoreError {
     StoreError::Unavailable(tidegate_sqlite::Error::Stopped)
 }
 

@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
 use serde::Deserialize;
-use tidegate_core::config::{Backend, Checked, address, keep};
+use tidegate_core::backend::{QueueBackend, StoreBackend};
+use tidegate_core::config::{Checked, address, keep};
 use tidegate_core::telemetry::LogConfig;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where batches and views are kept.
-    pub store: Backend,
+    pub store: StoreBackend,
     /// Where jobs wait.
-    pub queue: Backend,
+    pub queue: QueueBackend,
     /// Where operators look; must not be reachable by clients.
     pub private: SocketAddr,
     /// Deliveries held at a time, those being applied included. Default: 64.
@@ -58,8 +59,8 @@ impl Checked for Config {
 
     fn check(raw: RawConfig) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
-        let store = keep("store", raw.store.parse::<Backend>(), &mut problems);
-        let queue = keep("queue", raw.queue.parse::<Backend>(), &mut problems);
+        let store = keep("store", raw.store.parse::<StoreBackend>(), &mut problems);
+        let queue = keep("queue", raw.queue.parse::<QueueBackend>(), &mut problems);
         let private = keep("listen.private", address(&raw.listen.private), &mut problems);
         let prefetch =
             NonZeroU16::new(raw.consume.prefetch).ok_or_else(|| "must be 1 or more".to_owned());
@@ -102,8 +103,8 @@ mod tests {
             [listen]\nprivate = \"here\"\n[consume]\nprefetch = 0";
         let problems = parse::<Config>("worker.toml", text, []).unwrap_err().0;
         let expected = [
-            "worker.toml: store: backend 'redis:…' is not known; write sqlite:PATH",
-            "worker.toml: queue: backend 'sqlite:…' is not known; write sqlite:PATH",
+            "worker.toml: store: backend 'redis:…' is not known; write sqlite:PATH or postgres://USER@HOST/DATABASE",
+            "worker.toml: queue: backend 'sqlite:…' is not known; write sqlite:PATH or amqp://USER@HOST/VHOST",
             "worker.toml: listen.private: 'here' is no address; write IP:PORT",
             "worker.toml: consume.prefetch: must be 1 or more",
         ];

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use tidegate_core::config::Backend;
 use tidegate_core::outbox::OutboxSource;
 use tidegate_core::shutdown::{DRAIN, Shutdown};
 use tidegate_ops::Check;
-use tidegate_queue::{SharedQueue, SqliteQueue};
-use tidegate_store::{SharedStore, SqliteStore};
+use tidegate_queue::SharedQueue;
+use tidegate_store::SharedStore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,19 +23,16 @@ type Parts = JoinSet<&'static str>;
 /// # Errors
 /// It can't start, or a part of it ended without being asked to.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let Backend::Sqlite(path) = &config.store;
-    let store = Arc::new(SqliteStore::open(path).map_err(Error::Store)?);
-    let Backend::Sqlite(path) = &config.queue;
-    let queue: SharedQueue = Arc::new(SqliteQueue::open(path).map_err(Error::Queue)?);
+    let store = tidegate_store::open(&config.store).await.map_err(Error::Store)?;
+    let queue = tidegate_queue::open(&config.queue).await.map_err(Error::Queue)?;
     let listener = tidegate_ops::listen::bind(config.private).map_err(Error::Listen)?;
 
     let source =
         Source::new(Arc::clone(&queue), usize::from(config.prefetch.get()), shutdown.clone());
-    let checks = checks(Arc::clone(&store) as SharedStore, &queue, &source, &shutdown);
+    let checks = checks(Arc::clone(&store), &queue, &source, &shutdown);
     let mut pipeline = Parts::new();
-    ingest::start(Arc::clone(&store) as SharedStore, source, &mut pipeline);
-    let sweeping =
-        sweep::run(Arc::clone(&store) as SharedStore, Arc::clone(&queue), shutdown.clone());
+    ingest::start(Arc::clone(&store), source, &mut pipeline);
+    let sweeping = sweep::run(Arc::clone(&store), Arc::clone(&queue), shutdown.clone());
     pipeline.spawn(named("sweep", sweeping));
 
     // Ends after the pipeline: the relay publishes what its last commits left behind, and

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{INGEST, Job, Lane};
+use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_core::shutdown::Shutdown;
 use tidegate_product::contract::Contract;
 use tidegate_product::rows::Rows;
@@ -201,9 +201,11 @@ fn job(kind: &str) -> Job {
         tenant: "default".to_owned(),
         product: "air".to_owned(),
         release: None,
+        arm: Arm::Stable,
         cohort: None,
         traceparent: None,
         enqueued_at: Timestamp::now(),
+        deadline: None,
         body: serde_json::json!({ "batch": id }),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{INGEST, Job, Lane};
+use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::{OutboxEntry, OutboxMessage};
 use tokio::time::Instant;
@@ -62,9 +62,11 @@ pub(super) fn put_job(
         tenant: job.tenant.to_owned(),
         product: job.product.to_owned(),
         release: None,
+        arm: Arm::Stable,
         cohort: None,
         traceparent: job.traceparent,
         enqueued_at: now,
+        deadline: None,
         body: serde_json::json!({ "batch": batch }),
     });
     put(sql, "job", Some(batch), &message)
@@ -74,7 +76,11 @@ pub(super) fn put_job(
 pub(super) fn put_notice(sql: &Connection, notice: Notice) -> Result<(), StoreError> {
     let kind = match &notice {
         Notice::Purge { .. } => "purge",
-        Notice::JobsFinished { .. } | Notice::Revoked { .. } => "event",
+        Notice::Update(_) | Notice::Refreshed(_) => "cache",
+        Notice::JobsFinished { .. }
+        | Notice::JobsCancelled { .. }
+        | Notice::CanaryRevoked { .. }
+        | Notice::Revoked { .. } => "event",
     };
     put(sql, kind, None, &OutboxMessage::Notice(notice))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{INGEST, Job, Lane};
+use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
 use tidegate_core::telemetry::LogConfig;
 use tidegate_queue::{Heard, Queue as _, Subscription};
@@ -86,8 +86,8 @@ impl Stack {
 
     fn start_worker(&self) -> JoinHandle<Result<(), Error>> {
         let config = Config {
-            store: Backend::Sqlite(self.path("store.db")),
-            queue: Backend::Sqlite(self.path("queue.db")),
+            store: StoreBackend::Sqlite(self.path("store.db")),
+            queue: QueueBackend::Sqlite(self.path("queue.db")),
             private: "127.0.0.1:0".parse().unwrap(),
             prefetch: NonZeroU16::new(32).unwrap(),
             log: LogConfig::default(),
@@ -203,8 +203,8 @@ async fn a_store_that_can_not_be_opened_is_an_error_at_the_start() {
     std::fs::write(stack.path("broken.db"), "not a database, but longer than its header is")
         .unwrap();
     let config = Config {
-        store: Backend::Sqlite(stack.path("broken.db")),
-        queue: Backend::Sqlite(stack.path("queue.db")),
+        store: StoreBackend::Sqlite(stack.path("broken.db")),
+        queue: QueueBackend::Sqlite(stack.path("queue.db")),
         private: "127.0.0.1:0".parse().unwrap(),
         prefetch: NonZeroU16::MIN,
         log: LogConfig::default(),
@@ -224,9 +224,11 @@ fn job(batch: Uuid) -> Job {
         tenant: TENANT.to_owned(),
         product: "air".to_owned(),
         release: None,
+        arm: Arm::Stable,
         cohort: None,
         traceparent: None,
         enqueued_at: Timestamp::now(),
+        deadline: None,
         body: serde_json::json!({ "batch": batch }),
     }
 }

@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tidegate_core::backend::{QueueBackend, StoreBackend};
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
 use tidegate_core::telemetry::LogConfig;
-use tidegate_queue::{Heard, Queue as _, Subscription};
-use tidegate_store::{Accepted, Counts, JobState, NewBatch, Store as _, StoredContract};
+use tidegate_queue::{Heard, Queue as _, SqliteQueue, Subscription};
+use tidegate_store::{
+    Accepted, Counts, JobState, NewBatch, SqliteStore, Store as _, StoredContract,
+};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -156,7 +159,7 @@ async fn finished(
                 Notice::JobsFinished { jobs } => jobs.iter().for_each(|job| {
                     waiting.remove(job);
                 }),
-                Notice::Revoked { .. } => {}
+                _ => {}
             }
         }
     }

@@ -78,7 +78,7 @@ async fn accept(
 ) -> Result<Response, Refusal> {
     let Path((product, dataset)) =
         path.ok_or_else(|| Refusal::NotFound("the path is not UTF-8".to_owned()))?;
-    let target = find(app, headers, &product, &dataset)?;
+    let target = find(app, headers, &product, &dataset).await?;
     app.backlog.admit()?;
     let asked = Asked::parse(headers)?;
 
@@ -103,8 +103,13 @@ async fn accept(
 }
 
 /// Finds the dataset, telling only those who may write what there is.
-fn find(app: &App, headers: &HeaderMap, product: &str, dataset: &str) -> Result<Target, Refusal> {
-    let principal = app.credentials.authenticate(headers, Instant::now())?;
+async fn find(
+    app: &App,
+    headers: &HeaderMap,
+    product: &str,
+    dataset: &str,
+) -> Result<Target, Refusal> {
+    let principal = app.credentials.authenticate(headers, Instant::now()).await?;
     authorize::check(&principal, authorize::WRITE, product)?;
     let product = app.catalog.load().find(product, &principal)?;
     let Some((position, _)) = product.contract().dataset(dataset) else {

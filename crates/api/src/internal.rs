@@ -21,7 +21,7 @@ pub(crate) async fn scope(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Json<ResolvedScope>, Refusal> {
-    let principal = app.credentials.look_up(request.headers())?;
+    let principal = app.credentials.look_up(request.headers()).await?;
     Ok(Json(ResolvedScope {
         scope_key: principal.scope_key,
         tenant: principal.tenant,

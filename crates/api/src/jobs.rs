@@ -51,7 +51,7 @@ async fn find(
     id: Result<Path<Uuid>, PathRejection>,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let principal = app.credentials.authenticate(headers, Instant::now())?;
+    let principal = app.credentials.authenticate(headers, Instant::now()).await?;
     let unknown = || Refusal::NotFound("there is no such job".to_owned());
     let Path(id) = id.map_err(|_| unknown())?;
     let job = app.store.job(&principal.tenant, id).await?.ok_or_else(unknown)?;

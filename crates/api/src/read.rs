@@ -64,7 +64,10 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Respon
             let route = Arc::clone(route);
             routed(serve(&app, &request, product, &route, &captures).await, &route.series)
         }
-        _ => unknown::refuse(&app, &request.headers, path, product.as_deref()).into_response(),
+        _ => {
+            let refused = unknown::refuse(&app, &request.headers, path, product.as_deref());
+            refused.await.into_response()
+        }
     }
 }
 
@@ -80,7 +83,7 @@ async fn serve(
     }
     let (headers, now) = (&request.headers, Timestamp::now());
     let endpoint = product.endpoint(route);
-    let reader = Reader::of(app, headers, endpoint)?;
+    let reader = Reader::of(app, headers, endpoint).await?;
     let format = negotiate::negotiate(headers, &endpoint.formats)?;
     let query = request.uri.query().unwrap_or_default();
     let params = bind(&endpoint.params, captures, query, now)?;
@@ -91,7 +94,7 @@ async fn serve(
 
     if is_conditional(headers) {
         let started = Instant::now();
-        let versions = read.versions()?;
+        let versions = read.versions().await?;
         let fields = read.fields(&versions);
         if is_not_modified(headers, &fields.entity_tag) {
             return Ok(answer::not_modified(&fields, Timing::of_store(started.elapsed())));
@@ -104,9 +107,9 @@ async fn serve(
 
 impl Read<'_> {
     /// Looks at the versions only: no view is read for an answer that the client has.
-    fn versions(&self) -> Result<Versions, Refusal> {
+    async fn versions(&self) -> Result<Versions, Refusal> {
         let product = &self.product.contract().name;
-        Ok(self.app.store.versions(&self.reader.tenant, product, &self.tags)?)
+        Ok(self.app.store.versions(&self.reader.tenant, product, &self.tags).await?)
     }
 
     async fn answer(&self, plan: ReadPlan) -> Result<Response, Refusal> {
@@ -155,12 +158,12 @@ impl Read<'_> {
 // === impl Reader ===
 
 impl Reader {
-    fn of(app: &App, headers: &HeaderMap, endpoint: &Endpoint) -> Result<Self, Refusal> {
+    async fn of(app: &App, headers: &HeaderMap, endpoint: &Endpoint) -> Result<Self, Refusal> {
         let Some(needed) = &endpoint.scope else {
             // A credential makes no difference here: the answer is the same for everyone.
             return Ok(Self { tenant: PUBLIC_TENANT.to_owned(), scope_key: String::new() });
         };
-        let principal = app.credentials.authenticate(headers, Instant::now())?;
+        let principal = app.credentials.authenticate(headers, Instant::now()).await?;
         authorize::check_scope(&principal, needed)?;
         Ok(Self { tenant: principal.tenant.clone(), scope_key: principal.scope_key.clone() })
     }

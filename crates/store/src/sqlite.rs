@@ -187,7 +187,7 @@ impl Store for SqliteStore {
         self.database.write(move |sql| tokens::create(sql, &token, now)).await
     }
 
-    fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError> {
+    async fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError> {
         self.database.read(|sql| tokens::find(sql, digest))
     }
 
@@ -276,7 +276,7 @@ impl Store for SqliteStore {
         Ok(Swept { requeued, dropped })
     }
 
-    fn versions(
+    async fn versions(
         &self,
         tenant: &str,
         product: &str,

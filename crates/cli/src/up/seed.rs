@@ -101,7 +101,7 @@ async fn admin_token(
     now: Timestamp,
 ) -> anyhow::Result<(String, Minted)> {
     if let Some(settings) = Settings::load(data.root())? {
-        let known = store.find_token(&credential_digest(&settings.token))?;
+        let known = store.find_token(&credential_digest(&settings.token)).await?;
         if known.is_some_and(|known| known.scopes.iter().any(|scope| scope == ADMIN)) {
             return Ok((settings.token, Minted::Before));
         }

@@ -115,7 +115,7 @@ async fn check((batches, at_once, claimed_twice): (Vec<Vec<Row>>, usize, Vec<boo
         commits += u64::from(before < model.rows.len());
     }
     assert_eq!(stored_groups(&fixture), model.groups());
-    assert_eq!(fixture.seq(), commits);
+    assert_eq!(fixture.seq().await, commits);
     assert_eq!(fixture.drift(), 0);
 }
 

@@ -143,8 +143,8 @@ impl Fixture {
         written.await.unwrap();
     }
 
-    pub(super) fn seq(&self) -> u64 {
-        self.store.versions(TENANT, "air", &[]).unwrap().seq.seq
+    pub(super) async fn seq(&self) -> u64 {
+        self.store.versions(TENANT, "air", &[]).await.unwrap().seq.seq
     }
 
     /// Takes all outbox lines.

@@ -14,9 +14,6 @@ use tokio::time::Instant;
 
 use crate::error::Refusal;
 
-/// The tenant of those who send no credential to a public endpoint.
-pub(crate) const PUBLIC_TENANT: &str = "default";
-
 /// A token is looked up again after this long: a revocation whose notice was lost ends here.
 const LIFETIME: Duration = Duration::from_secs(1);
 

@@ -10,23 +10,24 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use tidegate_core::clock::Timestamp;
 use tidegate_core::param::{ParamValue, bind};
 use tidegate_product::contract::{Endpoint, Format};
 use tidegate_product::read::{ReadPlan, finish, plan, tags};
 use tidegate_product::render;
-use tidegate_store::{ReadRequest, Versions};
+use tidegate_product::response::{Selection, entity_tag};
+use tidegate_store::{PUBLIC_TENANT, ReadRequest, Versions};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::authenticate::PUBLIC_TENANT;
+
 use crate::authorize;
 use crate::catalog::{Product, Route};
 use crate::error::Refusal;
 use crate::link;
 use crate::read::answer::{Body, Fields, Timing};
-use crate::read::conditional::{Selection, entity_tag, is_conditional, is_not_modified};
+use crate::read::conditional::{is_conditional, is_not_modified};
 use crate::stack::routed;
 
 /// A read of one endpoint by one reader, with everything that selects its answer.
@@ -142,11 +143,16 @@ impl Read<'_> {
         let selection = Selection {
             incarnation: &versions.seq.space.incarnation,
             scope_key: &self.reader.scope_key,
-            format: self.format.media_type(),
+            format: self.format,
             params: &self.params,
         };
         Fields {
-            entity_tag: entity_tag(&self.route.shape, &selection, versions.newest),
+            entity_tag: HeaderValue::try_from(entity_tag(
+                &self.route.shape,
+                &selection,
+                versions.newest,
+            ))
+            .expect("an entity tag must be ASCII: its parts are"),
             route: self.route,
             tags: &self.tags,
             seq: &versions.seq,

@@ -7,6 +7,7 @@ mod batch;
 mod contract;
 mod error;
 mod reading;
+mod respond;
 mod sqlite;
 mod store;
 mod token;
@@ -20,6 +21,7 @@ pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, 
 pub use contract::StoredContract;
 pub use error::StoreError;
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
+pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use token::{NewToken, Token};

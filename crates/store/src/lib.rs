@@ -1,12 +1,14 @@
 //! Semantic storage operations: accept a batch, apply it, read a view.
 //!
 //! [`Store`] says what the tiers ask of a database; `transform` holds what every engine computes
-//! in the same way; [`SqliteStore`] holds the statements and transactions of one engine.
+//! in the same way; [`SqliteStore`] and [`PostgresStore`] hold their engine's statements and
+//! transactions.
 
 mod batch;
 mod contract;
 mod error;
 mod identity;
+mod postgres;
 mod reading;
 mod respond;
 mod sqlite;
@@ -21,6 +23,7 @@ use tidegate_core::backend::StoreBackend;
 pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, NewBatch, Swept};
 pub use contract::StoredContract;
 pub use error::{Cause, StoreError};
+pub use postgres::PostgresStore;
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
 pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;
@@ -42,9 +45,6 @@ pub async fn open(backend: &StoreBackend) -> Result<SharedStore, StoreError> {
             let store = opened.map_err(|_| sqlite::stopped())??;
             Ok(Arc::new(store))
         }
-        StoreBackend::Postgres(url) => Err(StoreError::Corrupt {
-            what: "backend",
-            reason: format!("{url} can't be used by this build"),
-        }),
+        StoreBackend::Postgres(url) => Ok(Arc::new(PostgresStore::open(url).await?)),
     }
 }

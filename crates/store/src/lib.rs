@@ -16,6 +16,9 @@ mod store;
 mod token;
 mod transform;
 
+#[cfg(test)]
+mod conformance;
+
 use std::sync::Arc;
 
 use tidegate_core::backend::StoreBackend;

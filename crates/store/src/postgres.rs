@@ -313,3 +313,6 @@ impl OutboxSource for PostgresStore {
 fn stopped() -> StoreError {
     fault::unusable("the process is shutting down")
 }
+
+#[cfg(test)]
+mod tests;

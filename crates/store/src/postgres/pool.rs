@@ -174,14 +174,6 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Prepares statements, so that they can be sent one after the other without waiting.
-    pub(super) async fn prepare(&self, texts: &[&str]) -> Result<(), Fault> {
-        for text in texts {
-            self.run(self.client().prepare_cached(text)).await?;
-        }
-        Ok(())
-    }
-
     pub(super) async fn query(&self, text: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Fault> {
         let client = self.client();
         self.run(async {

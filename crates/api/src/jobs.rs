@@ -17,7 +17,6 @@ use crate::app::App;
 use crate::authorize;
 use crate::error::{Refusal, RowProblem, row_problems};
 use crate::stack::routed;
-use crate::waiting::is_final;
 
 /// A job as clients see it.
 #[derive(Serialize)]
@@ -25,7 +24,8 @@ struct Document<'a> {
     job: Uuid,
     kind: &'a str,
     product: &'a str,
-    dataset: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset: Option<&'a str>,
     state: JobState,
     rows: u64,
     counts: Counts,
@@ -64,7 +64,7 @@ pub(crate) fn answer(job: &JobStatus) -> Response {
         job: job.id,
         kind: &job.kind,
         product: &job.product,
-        dataset: &job.dataset,
+        dataset: job.dataset.as_deref(),
         state: job.state,
         rows: job.rows,
         counts: job.counts,
@@ -77,7 +77,7 @@ pub(crate) fn answer(job: &JobStatus) -> Response {
     let mut response = (StatusCode::OK, Json(document)).into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !is_final(job.state) {
+    if !job.state.is_final() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

@@ -138,7 +138,7 @@ pub async fn look(
     (held, now): (&str, Timestamp),
 ) -> Result<Looked, RespondError> {
     let planned = Planned::of(store, &stored.contract, resource, reader, now)?;
-    let versions = store.versions(&planned.tenant, &stored.contract.name, &planned.tags)?;
+    let versions = store.versions(&planned.tenant, &stored.contract.name, &planned.tags).await?;
     let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
     if opaque(held) != opaque(&planned.entity_tag(&versions)) {
         return Ok(Looked::Changed { seq: versions.seq });

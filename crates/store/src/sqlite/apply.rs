@@ -12,6 +12,7 @@ use tidegate_core::tag;
 use tidegate_product::contract::{Dataset, View};
 use tidegate_product::fold;
 
+use crate::sqlite::claim;
 use crate::sqlite::commit::{self, Ended, Space};
 use crate::sqlite::insert::insert_rows;
 use crate::sqlite::merge::{Refused, merge};
@@ -19,7 +20,7 @@ use crate::sqlite::outbox;
 use crate::transform::effects::{self, NewRows};
 use crate::transform::outcome::Outcome;
 use crate::transform::prepare::Prepared;
-use crate::{Applied, Claim, StoreError};
+use crate::{Applied, Changes, Claim, StoreError};
 
 /// A claim, and what could be found out about its rows without the database.
 pub(super) struct Work {
@@ -56,13 +57,14 @@ pub(super) fn apply(
     incarnation: &str,
     works: &[Work],
     now: Timestamp,
-) -> Result<Vec<Applied>, StoreError> {
+) -> Result<Changes, StoreError> {
     let mut applied = Vec::with_capacity(works.len());
     let mut held = Vec::with_capacity(works.len());
     for work in works {
         if is_held(sql, &work.claim)? {
             held.push(work);
         } else {
+            claim::release(sql, work.claim.hold())?;
             applied.push(Applied::Overtaken(work.claim.id));
         }
     }
@@ -85,12 +87,13 @@ pub(super) fn apply(
             }
         }
     }
-    applied.extend(commit::finish(sql, incarnation, done, now)?);
+    let mut changes = commit::finish(sql, incarnation, done, now)?;
+    applied.append(&mut changes.applied);
     let jobs: Vec<_> = applied.iter().filter_map(finished).collect();
     if !jobs.is_empty() {
         outbox::put_notice(sql, Notice::JobsFinished { jobs })?;
     }
-    Ok(applied)
+    Ok(Changes { applied, ..changes })
 }
 
 fn finished(applied: &Applied) -> Option<uuid::Uuid> {

@@ -195,7 +195,7 @@ fn encode(plan: &EdgePlan) -> (String, Bytes) {
 
 /// Clients validate every time, so that a purge reaches them; shared caches follow the policy.
 fn cache_control(cache: Cache, is_public: bool) -> HeaderValue {
-    let Cache { ttl_s, swr_s, sie_s } = cache;
+    let Cache { ttl_s, swr_s, sie_s, .. } = cache;
     if ttl_s == 0 {
         return HeaderValue::from_static("private, no-cache");
     }
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_declared_policy_becomes_cache_control() {
-        let cache = Cache { ttl_s: 30, swr_s: 300, sie_s: 3600 };
+        let cache = Cache { ttl_s: 30, swr_s: 300, sie_s: 3600, ..Cache::default() };
         let policy = "max-age=0, s-maxage=30, stale-while-revalidate=300, stale-if-error=3600";
         assert_eq!(cache_control(cache, false), policy);
         assert_eq!(cache_control(cache, true), format!("public, {policy}"));

@@ -116,6 +116,16 @@ pub enum Finding {
 // === impl Resource ===
 
 impl Resource {
+    /// Returns what a cache key asks for.
+    pub fn of(parts: &KeyParts<'_>) -> Self {
+        Self {
+            path: parts.path.to_owned(),
+            query: parts.query.to_owned(),
+            scope_key: parts.scope_key.to_owned(),
+            epoch: parts.epoch.to_owned(),
+        }
+    }
+
     /// Returns the parts of the cache key under one of its names.
     pub fn key_parts<'a>(&'a self, origin: &'a Origin) -> KeyParts<'a> {
         KeyParts {
@@ -126,5 +136,32 @@ impl Resource {
             scope_key: &self.scope_key,
             epoch: &self.epoch,
         }
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// Returns the name under which a cache key asks.
+    pub fn of(parts: &KeyParts<'_>) -> Self {
+        Self { scheme: parts.scheme.to_owned(), host: parts.host.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_at_an_origin_is_its_key_and_the_other_way_round() {
+        let parts = KeyParts {
+            scheme: "https",
+            host: "a.example",
+            path: "/v1/air/worst",
+            query: "k=5",
+            scope_key: "s",
+            epoch: "e",
+        };
+        assert_eq!(Resource::of(&parts).key_parts(&Origin::of(&parts)), parts);
     }
 }

@@ -261,20 +261,26 @@ pub(crate) fn row_problems(rejected: &[RejectedRow]) -> Vec<RowProblem<'_>> {
 
 fn store_status(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        StoreError::Deadline => StatusCode::GATEWAY_TIMEOUT,
-        StoreError::Conflict(_) | StoreError::Incompatible(_) | StoreError::Corrupt { .. } => {
-            StatusCode::INTERNAL_SERVER_ERROR
+        StoreError::Unavailable(_) | StoreError::Full | StoreError::Misconfigured(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
         }
+        StoreError::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        StoreError::Newer { .. }
+        | StoreError::Conflict(_)
+        | StoreError::Incompatible(_)
+        | StoreError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 fn store_kind(error: &StoreError) -> (&'static str, &'static str) {
     match error {
-        StoreError::Unavailable(_) => ("store_unavailable", "The store can't be used"),
-        StoreError::Deadline => ("timeout", "The answer took too long"),
-        StoreError::Conflict(_) | StoreError::Incompatible(_) | StoreError::Corrupt { .. } => {
-            ("internal", "The api failed")
+        StoreError::Unavailable(_) | StoreError::Full | StoreError::Misconfigured(_) => {
+            ("store_unavailable", "The store can't be used")
         }
+        StoreError::Deadline => ("timeout", "The answer took too long"),
+        StoreError::Newer { .. }
+        | StoreError::Conflict(_)
+        | StoreError::Incompatible(_)
+        | StoreError::Corrupt { .. } => ("internal", "The api failed"),
     }
 }

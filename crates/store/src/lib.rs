@@ -6,6 +6,7 @@
 mod batch;
 mod contract;
 mod error;
+mod identity;
 mod reading;
 mod respond;
 mod sqlite;
@@ -19,7 +20,7 @@ use tidegate_core::backend::StoreBackend;
 
 pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, NewBatch, Swept};
 pub use contract::StoredContract;
-pub use error::StoreError;
+pub use error::{Cause, StoreError};
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
 pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;

@@ -119,11 +119,13 @@ pub(crate) fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal
     }
 }
 
-/// Names of canaries and stable: whose workers take what this api accepts.
+/// Which release an api is: whose workers take what it accepts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Release {
-    pub(crate) id: Option<String>,
-    pub(crate) arm: Arm,
+pub struct Release {
+    /// Digest of its artifact.
+    pub id: Option<String>,
+    /// Whether it is the canary.
+    pub arm: Arm,
 }
 
 // === impl Release ===

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Json, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::Lane;
 use tidegate_product::contract::Dataset;
 use tidegate_store::{Accepted, JobState, JobStatus, NewBatch};
 use tokio::time::Instant;
@@ -139,8 +140,13 @@ async fn store(
         id,
         kind: tidegate_core::job::INGEST.to_owned(),
         product: contract.name.clone(),
-        dataset: target.dataset().name.clone(),
+        dataset: Some(target.dataset().name.clone()),
+        lane: Lane::Default,
         state: JobState::Accepted,
+        attempts: 0,
+        run_at: None,
+        progress: None,
+        result: None,
         rows: count(parsed.total),
         counts: tidegate_store::Counts {
             rejected: count(parsed.rejected.len()),
@@ -163,6 +169,9 @@ async fn store(
         lines: parsed.lines,
         rejected: parsed.rejected,
         traceparent: asked.traceparent,
+        arm: app.release.arm_of(asked.stamp.release.as_deref()),
+        release: asked.stamp.release,
+        cohort: asked.stamp.cohort,
     };
     match app.store.accept(batch, now).await? {
         Accepted::New => Ok(Taken { job, replayed: false }),

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::body::Coding;
 use crate::error::Refusal;
-use crate::fields::{idempotency_key, traceparent};
+use crate::fields::{Stamp, idempotency_key, traceparent};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -31,6 +31,7 @@ pub(super) struct Asked {
     pub(super) idempotency_key: Option<String>,
     pub(super) wait: Option<Duration>,
     pub(super) traceparent: Option<String>,
+    pub(super) stamp: Stamp,
 }
 
 // === impl Asked ===
@@ -43,6 +44,7 @@ impl Asked {
             idempotency_key: idempotency_key(headers)?,
             wait: wait(headers),
             traceparent: traceparent(headers),
+            stamp: Stamp::of(headers),
         })
     }
 }

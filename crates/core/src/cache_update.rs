@@ -59,6 +59,24 @@ pub struct RefreshOrder {
     pub entity_tag: String,
 }
 
+/// How one order of a request to [`REFRESH_PATH`] ended. The request is a JSON array of at most
+/// [`MAX_ORDERS`] orders, the answer an array of as many of these, in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshOutcome {
+    /// The stored response is still right; the edges were told.
+    Unchanged,
+    /// Another one is right now; the edges were told.
+    Changed,
+    /// Nobody can ask for this any more, or this reader may not: nothing is to be done.
+    Gone,
+    /// It could not be looked at now: try again.
+    Failed,
+}
+
+/// Most orders of one request to [`REFRESH_PATH`].
+pub const MAX_ORDERS: usize = 32;
+
 /// A complete response for every edge to store, unless it knows better.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheUpdate {

@@ -25,6 +25,7 @@ pub mod hot;
 pub mod job;
 pub mod notice;
 pub mod outbox;
+pub mod scale;
 pub mod seq;
 pub mod tag;
 pub mod watermark;

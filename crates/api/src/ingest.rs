@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Json, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, INGEST, Lane};
+use tidegate_core::job::{INGEST, Lane};
 use tidegate_product::contract::Dataset;
 use tidegate_store::{Accepted, JobState, JobStatus, NewBatch};
 use tokio::time::Instant;
@@ -169,9 +169,9 @@ async fn store(
         lines: parsed.lines,
         rejected: parsed.rejected,
         traceparent: asked.traceparent,
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
+        arm: app.release.arm_of(asked.stamp.release.as_deref()),
+        release: asked.stamp.release,
+        cohort: asked.stamp.cohort,
     };
     match app.store.accept(batch, now).await? {
         Accepted::New => Ok(Taken { job, replayed: false }),

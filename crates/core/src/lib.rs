@@ -25,9 +25,11 @@ pub mod hot;
 pub mod job;
 pub mod notice;
 pub mod outbox;
+pub mod scale;
 pub mod seq;
 pub mod tag;
 pub mod watermark;
 
+pub mod cohort;
 pub mod keys;
 pub mod routing;

@@ -1,7 +1,7 @@
 //! Dead letters: jobs that need a person, filed with all that is known about why.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Job, Lane};
@@ -80,7 +80,7 @@ pub struct DeadLetter {
 }
 
 /// What became of a letter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadState {
     /// Nobody has decided.

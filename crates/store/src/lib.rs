@@ -9,6 +9,7 @@ mod contract;
 mod dead_letter;
 mod error;
 mod hot;
+mod identity;
 mod job;
 mod reading;
 mod respond;
@@ -31,7 +32,7 @@ pub use contract::StoredContract;
 pub use dead_letter::{
     DeadFilter, DeadLetter, DeadLetters, DeadState, MAX_LETTERS, MAX_SHOWN_BYTES, NewDeadLetter,
 };
-pub use error::StoreError;
+pub use error::{Cause, StoreError};
 pub use hot::{HALF_LIFE, HotKeys, MAX_TAGS};
 pub use job::{
     Begun, Cancel, Completed, Completion, Effect, Ending, Enqueued, JobFilter, JobRun, Jobs,

@@ -6,8 +6,8 @@ use tidegate_product::rows::RejectedRow;
 use uuid::Uuid;
 
 use crate::sqlite::outbox::{self, Line};
-use crate::sqlite::tables::dataset_table;
-use crate::transform::{envelope, payload};
+use crate::transform::names::dataset_table;
+use crate::transform::{message, payload};
 use crate::{Accepted, NewBatch, StoreError};
 
 /// What can be made of a batch before the transaction.
@@ -22,7 +22,7 @@ impl Packed {
     pub(super) fn of(batch: &NewBatch, now: Timestamp) -> Result<Self, StoreError> {
         Ok(Self {
             payload: payload::pack(&batch.rows, &batch.lines)?,
-            job: Line::job(envelope::first(batch, now))?,
+            job: Line::job(message::first(batch, now))?,
         })
     }
 }

@@ -6,9 +6,9 @@ use tidegate_core::job::Job;
 use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
-use crate::sqlite::contracts::Contracts;
-use crate::sqlite::{dead_letter, outbox, row};
-use crate::transform::{envelope, payload};
+use crate::sqlite::{contracts, dead_letter, outbox, row};
+use crate::transform::compiled::Compiled;
+use crate::transform::{message, payload};
 use crate::{Claim, Hold, StoreError};
 
 /// A batch that was claimed, before its rows are loaded.
@@ -79,7 +79,7 @@ pub(super) fn quarantine(
         .query_row((hold.batch.as_bytes(), hold.fence), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((no, unfinished)) = held else { return Ok(false) };
-    let job = Job { attempt: unfinished, ..envelope::again(row::batch(sql, no)?, now) };
+    let job = Job { attempt: unfinished, ..message::again(row::batch(sql, no)?, now) };
     dead_letter::file_own(sql, job, reason, Vec::new(), now)?;
     outbox::put_notice(sql, Notice::JobsFinished { jobs: vec![hold.batch] })?;
     Ok(true)
@@ -88,7 +88,7 @@ pub(super) fn quarantine(
 /// Loads the rows of a claimed batch; none if it was overtaken, applied and forgotten since.
 pub(super) fn load(
     sql: &Connection,
-    contracts: &Contracts,
+    compiled: &Compiled,
     held: Held,
 ) -> Result<Option<Claim>, StoreError> {
     let packed: Option<Vec<u8>> = sql
@@ -96,7 +96,7 @@ pub(super) fn load(
         .query_row((held.no,), |row| row.get(0))
         .optional()?;
     let Some(packed) = packed else { return Ok(None) };
-    let contract = contracts.get(sql, &held.product, held.contract)?;
+    let contract = contracts::get(sql, compiled, &held.product, held.contract)?;
     let Some((position, dataset)) = contract.contract.dataset(&held.dataset) else {
         return Err(StoreError::Corrupt {
             what: "batch",
@@ -121,13 +121,13 @@ pub(super) fn load(
 /// its rows were accepted, and a build that reads them may come.
 pub(super) fn load_all(
     sql: &Connection,
-    contracts: &Contracts,
+    compiled: &Compiled,
     held: Vec<Held>,
 ) -> Result<Vec<Claim>, StoreError> {
     let mut claims = Vec::with_capacity(held.len());
     for held in held {
         let id = held.id;
-        match load(sql, contracts, held) {
+        match load(sql, compiled, held) {
             Ok(claim) => claims.extend(claim),
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::error!(batch.id = %id, error = %error, "Batch could not be loaded.");

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::transform::message;
 
 /// How long a line is left to the relay of the process that put it, at least.
 const COURTESY: Duration = Duration::from_secs(1);
@@ -53,14 +54,7 @@ impl Line {
     }
 
     pub(super) fn notice(notice: Notice) -> Result<Self, StoreError> {
-        let kind = match &notice {
-            Notice::Purge { .. } => "purge",
-            Notice::Update(_) | Notice::Refreshed(_) => "cache",
-            Notice::JobsFinished { .. }
-            | Notice::JobsCancelled { .. }
-            | Notice::CanaryRevoked { .. }
-            | Notice::Revoked { .. } => "event",
-        };
+        let kind = message::kind(&notice);
         let body = serde_json::to_string(&OutboxMessage::Notice(notice))?;
         Ok(Self { kind, job: None, body })
     }

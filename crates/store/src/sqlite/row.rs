@@ -7,7 +7,7 @@ use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Arm, Job, Lane};
 use uuid::Uuid;
 
-use crate::transform::envelope::Batch;
+use crate::transform::message::Batch;
 use crate::{JobState, StoreError};
 
 /// What [`job`] reads, for `select`. A canary's jobs go to stable once it was revoked.

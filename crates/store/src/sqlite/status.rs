@@ -7,8 +7,8 @@ use tidegate_core::job::{INGEST, Lane};
 use tidegate_product::rows::RejectedRow;
 use uuid::Uuid;
 
-use crate::sqlite::commit::Space;
 use crate::sqlite::row;
+use crate::transform::space::Space;
 use crate::{Counts, JobFilter, JobStatus, MAX_LISTED, StoreError};
 
 /// Most reasons in a job's document; all of them are in the quarantine.

@@ -9,7 +9,7 @@ use tidegate_core::clock::Timestamp;
 
 use crate::StoreError;
 use crate::sqlite::{outbox, row};
-use crate::transform::envelope;
+use crate::transform::message;
 
 /// Most jobs of one sort put by one sweep.
 const MAX_JOBS: i64 = 256;
@@ -34,7 +34,7 @@ pub(super) fn requeue(
     let found = numbers(&mut select, (untouched_since.0, MAX_JOBS))?;
     let mut touch = sql.prepare_cached("update dp_batch set touched_at = ?2 where no = ?1")?;
     for no in &found {
-        outbox::put_job(sql, envelope::again(row::batch(sql, *no)?, now))?;
+        outbox::put_job(sql, message::again(row::batch(sql, *no)?, now))?;
         touch.execute((no, now.0))?;
     }
     Ok(found.len())

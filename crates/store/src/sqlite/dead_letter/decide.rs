@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::list;
 use crate::sqlite::outbox::{self, Line};
-use crate::transform::envelope::next_generation;
+use crate::transform::message::next_generation;
 use crate::{DeadFilter, StoreError};
 
 /// How long the payload of a batch that was given up is kept, for those who regret it.

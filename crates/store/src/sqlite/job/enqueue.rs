@@ -6,7 +6,7 @@ use tidegate_core::job::{Job, PROBE};
 use uuid::Uuid;
 
 use crate::sqlite::outbox::{self, Line};
-use crate::transform::envelope::{Body, check_in};
+use crate::transform::message::{Body, check_in};
 use crate::{Enqueued, NewJob, Probe, StoreError};
 
 /// A job with all that can be made of it before the transaction.

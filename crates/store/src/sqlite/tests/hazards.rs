@@ -103,7 +103,7 @@ async fn apply_naively(fixture: &Fixture, claim: Claim) {
         let contract = Arc::clone(&claim.contract);
         let dataset = &contract.contract.datasets[0];
         let all: Vec<u32> = (0..u32::try_from(claim.rows.len()).unwrap()).collect();
-        let work = crate::sqlite::apply::Work { prepared: prepare(dataset, &claim.rows), claim };
+        let work = crate::transform::work::Work { prepared: prepare(dataset, &claim.rows), claim };
         insert::insert_rows(sql, &work)?;
         for view in &contract.contract.views {
             let new = [NewRows { rows: &work.claim.rows, new: &all }];
@@ -136,7 +136,7 @@ async fn a_full_disk_leaves_everything_as_it_was() {
     // No room for a further page.
     fixture.write("pragma max_page_count = 1").await;
     let full = fixture.store.apply(vec![claim], NOW).await;
-    assert!(matches!(full, Err(StoreError::Unavailable(tidegate_sqlite::Error::Full))), "{full:?}");
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
     assert_eq!(fixture.number("select count(*) from d_air_readings"), 0);
     fixture.write("pragma max_page_count = 1000000").await;
     let claim = fixture.claim(batch).await;

@@ -62,7 +62,7 @@ impl Model {
 
 fn stored_groups(fixture: &Fixture) -> BTreeMap<Group, Totals> {
     let contract = &fixture.contract.contract;
-    let table = crate::sqlite::tables::view_table("air", &contract.views[0]);
+    let table = crate::transform::names::view_table("air", &contract.views[0]);
     let text =
         format!("select city, _bucket, _rows, _sum_value, _min_value, _max_level from {table}");
     let groups = fixture.store.database.read(|sql| {

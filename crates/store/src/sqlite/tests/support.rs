@@ -12,7 +12,9 @@ use tidegate_core::outbox::{OutboxMessage, OutboxSource as _};
 use tidegate_product::contract::{GroupPart, Stored, View};
 use uuid::Uuid;
 
-use crate::sqlite::tables::{dataset_table, part_column, parts, quoted, stored_column, view_table};
+use crate::transform::names::{
+    dataset_table, part_column, parts, quoted, stored_column, view_table,
+};
 use crate::{Accepted, Applied, Claim, Counts, NewBatch, SqliteStore, Store as _, StoredContract};
 
 /// Sunday, 2026-11-22T12:00:00Z.

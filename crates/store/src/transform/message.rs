@@ -1,8 +1,9 @@
-//! Messages of jobs, as every engine makes them.
+//! What goes through the outbox.
 
 use serde_json::Value;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Arm, INGEST, Job, Lane, MAX_INLINE_BODY};
+use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
 use crate::NewBatch;
@@ -86,5 +87,17 @@ pub(crate) fn next_generation(job: Job) -> Job {
         arm: Arm::Stable,
         deadline: None,
         ..job
+    }
+}
+
+/// Returns what kind of line a notice is.
+pub(crate) fn kind(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::Purge { .. } => "purge",
+        Notice::Update(_) | Notice::Refreshed(_) => "cache",
+        Notice::JobsFinished { .. }
+        | Notice::JobsCancelled { .. }
+        | Notice::CanaryRevoked { .. }
+        | Notice::Revoked { .. } => "event",
     }
 }

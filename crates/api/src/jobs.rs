@@ -136,11 +136,7 @@ async fn page(
     Ok(document(Page { jobs: jobs.iter().map(Document::of).collect(), next }))
 }
 
-async fn end(
-    app: &App,
-    id: Option<Path<Uuid>>,
-    headers: &HeaderMap,
-) -> Result<Response, Refusal> {
+async fn end(app: &App, id: Option<Path<Uuid>>, headers: &HeaderMap) -> Result<Response, Refusal> {
     let (principal, job) = find(app, id, headers).await?;
     authorize::check(&principal, WRITE, &job.product)?;
     match app.store.cancel(&principal.tenant, job.id, Timestamp::now()).await? {

@@ -6,7 +6,9 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use tidegate_core::clock::{Timestamp, parse_span};
-use tidegate_store::{DeadFilter, DeadLetter, DeadLetters as _, DeadState, MAX_LETTERS, SharedStore};
+use tidegate_store::{
+    DeadFilter, DeadLetter, DeadLetters as _, DeadState, MAX_LETTERS, SharedStore,
+};
 
 use crate::args::Target;
 use crate::failure::Failure;
@@ -126,12 +128,7 @@ pub async fn run(command: Dlq, output: Output) -> Result<(), Failure> {
     }
 }
 
-async fn list(
-    which: &Which,
-    state: State,
-    target: &Target,
-    output: Output,
-) -> Result<(), Failure> {
+async fn list(which: &Which, state: State, target: &Target, output: Output) -> Result<(), Failure> {
     let store = open(target).await?;
     let filter = DeadFilter { state: state.into(), ..which.filter(Timestamp::now()) };
     let letters = store.dead_letters(&filter).await.context("dead letters can't be read")?;

@@ -90,6 +90,10 @@ pub(crate) enum Refusal {
     Timeout,
     #[error("the store failed")]
     Store(#[source] StoreError),
+    #[error("the queue failed")]
+    Queue(#[source] QueueError),
+    #[error("{0}")]
+    TooLate(String),
     #[error("a handler failed: {0}")]
     Internal(String),
 }
@@ -125,7 +129,8 @@ impl Refusal {
             Self::Plan(_) | Self::RowsRejected(..) | Self::KeyReused | Self::Finish(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            Self::Overloaded | Self::EndpointBusy | Self::Backlog => {
+            Self::TooLate(_) => StatusCode::CONFLICT,
+            Self::Overloaded | Self::EndpointBusy | Self::Backlog | Self::Queue(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -165,6 +170,8 @@ impl Refusal {
             Self::Overloaded => ("overloaded", "The api is busy"),
             Self::EndpointBusy => ("endpoint_busy", "The endpoint is busy"),
             Self::Backlog => ("backlog", "Ingest is behind"),
+            Self::TooLate(_) => ("too_late", "The job has ended"),
+            Self::Queue(_) => ("queue_unavailable", "The queue can't be used"),
             Self::Timeout => ("timeout", "The answer took too long"),
             Self::Internal(_) => ("internal", "The api failed"),
             Self::Store(error) => store_kind(error),

@@ -57,9 +57,10 @@ pub fn shape(endpoint: &Endpoint) -> String {
     endpoint.hash.chars().take(8).collect()
 }
 
-/// Returns the entity tag of a representation (RFC 9110 section 8.8.3): it changes when the
-/// contract, the request, the reader's scope or the data does. Weak, because equal data may be
-/// written with other fields.
+/// Returns the entity tag of a representation (RFC 9110 section 8.8.3).
+///
+/// It changes when the contract, the request, the reader's scope or the data does. Weak, because
+/// equal data may be written with other fields.
 pub fn entity_tag(shape: &str, selection: &Selection<'_>, newest: u64) -> String {
     let mut tag = String::with_capacity(48);
     // Writing to a string does not fail.
@@ -67,8 +68,9 @@ pub fn entity_tag(shape: &str, selection: &Selection<'_>, newest: u64) -> String
     tag
 }
 
-/// Returns `Cache-Control`: clients validate every time, so that a purge reaches them; shared caches
-/// follow the policy (RFC 9111 section 5.2.2.10, RFC 5861).
+/// Returns `Cache-Control` (RFC 9111 section 5.2.2.10, RFC 5861).
+///
+/// Clients validate every time, so that a purge reaches them; shared caches follow the policy.
 pub fn cache_control(endpoint: &Endpoint) -> String {
     let Cache { ttl_s, swr_s, sie_s, .. } = endpoint.cache;
     if ttl_s == 0 {

@@ -21,8 +21,16 @@ mod merge;
 
 mod read;
 
-mod jobs;
+mod canary;
+mod dead_letter;
+mod hot;
+mod job;
+mod worker;
+
+mod backlog;
 mod outbox;
+mod row;
+mod status;
 mod sweep;
 mod tokens;
 
@@ -41,18 +49,18 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::identity::Identity;
+use crate::postgres::accept::Packed;
 use crate::postgres::address::Address;
 use crate::postgres::fault::{Fault, retried};
 use crate::postgres::outbox::Strays;
 use crate::postgres::pool::{Pool, Session};
 use crate::transform::compiled::Compiled;
-use crate::transform::payload;
 use crate::transform::plan::{self, Dialect, Query};
 use crate::transform::prepare::prepare;
 use crate::transform::space::Space;
 use crate::transform::work::Work;
 use crate::{
-    Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
+    Accepted, Backlog, Changes, Claim, GroupsPage, Hold, JobStatus, NewBatch, NewToken, ReadAnswer,
     ReadRequest, Store, StoreError, StoredContract, Swept, Token, Versions,
 };
 
@@ -108,6 +116,16 @@ impl PostgresStore {
     /// Takes a connection for a look at few rows.
     async fn look(&self) -> Result<Session<'_>, Fault> {
         self.reads.session(Instant::now() + LOOK).await
+    }
+
+    /// Takes a connection for a page of something.
+    async fn page(&self) -> Result<Session<'_>, Fault> {
+        self.reads.session(Instant::now() + PAGE_LIMIT).await
+    }
+
+    /// Takes a connection for one statement that writes.
+    async fn write(&self) -> Result<Session<'_>, Fault> {
+        self.writes.session(Instant::now() + WRITE).await
     }
 
     async fn read_query(
@@ -167,7 +185,7 @@ impl Store for PostgresStore {
 
     async fn create_token(&self, token: NewToken, now: Timestamp) -> Result<(), StoreError> {
         // Not retried: done twice, the second time would find the name taken by the first.
-        let session = self.writes.session(Instant::now() + WRITE).await?;
+        let session = self.write().await?;
         Ok(tokens::create(&session, &token, now).await?)
     }
 
@@ -186,20 +204,20 @@ impl Store for PostgresStore {
     }
 
     async fn accept(&self, batch: NewBatch, now: Timestamp) -> Result<Accepted, StoreError> {
-        let (batch, payload) = tokio::task::spawn_blocking(move || {
-            let payload = payload::pack(&batch.rows, &batch.lines)?;
-            Ok::<_, StoreError>((batch, payload))
+        let (batch, packed) = tokio::task::spawn_blocking(move || {
+            let packed = Packed::of(&batch, now)?;
+            Ok::<_, StoreError>((batch, packed))
         })
         .await
         .map_err(|_| stopped())??;
-        let accepted = retried(|| accept::accept(&self.writes, &batch, &payload, now)).await?;
+        let accepted = retried(|| accept::accept(&self.writes, &batch, &packed, now)).await?;
         self.committed.notify_one();
         Ok(accepted)
     }
 
     async fn job(&self, tenant: &str, id: Uuid) -> Result<Option<JobStatus>, StoreError> {
         let incarnation = &self.identity.incarnation;
-        retried(|| async move { jobs::job(&self.look().await?, incarnation, tenant, id).await })
+        retried(|| async move { status::job(&self.look().await?, incarnation, tenant, id).await })
             .await
     }
 
@@ -208,7 +226,7 @@ impl Store for PostgresStore {
         tokio::task::spawn_blocking(move || claim::unpack(held)).await.map_err(|_| stopped())
     }
 
-    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StoreError> {
+    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Changes, StoreError> {
         let works = tokio::task::spawn_blocking(move || {
             let work = |claim: Claim| {
                 let dataset = &claim.contract.contract.datasets[claim.dataset];
@@ -219,9 +237,9 @@ impl Store for PostgresStore {
         .await
         .map_err(|_| stopped())?;
         let incarnation = &self.identity.incarnation;
-        let applied = retried(|| apply::apply(&self.writes, incarnation, &works, now)).await?;
+        let changes = retried(|| apply::apply(&self.writes, incarnation, &works, now)).await?;
         self.committed.notify_one();
-        Ok(applied)
+        Ok(changes)
     }
 
     async fn fail(&self, claim: &Claim, reason: &str, now: Timestamp) -> Result<(), StoreError> {
@@ -239,15 +257,36 @@ impl Store for PostgresStore {
         Ok(())
     }
 
-    async fn sweep(&self, untouched_since: Timestamp, now: Timestamp) -> Result<Swept, StoreError> {
-        let dropped = retried(|| async {
-            let session = self.writes.session(Instant::now() + WRITE).await?;
-            sweep::drop_payloads(&session, now).await
-        })
-        .await?;
-        let requeued = retried(|| sweep::requeue(&self.writes, untouched_since, now)).await?;
+    async fn release(&self, holds: &[Hold]) -> Result<(), StoreError> {
+        retried(|| async { claim::release(&self.write().await?, holds).await }).await
+    }
+
+    async fn quarantine_batch(
+        &self,
+        claim: &Claim,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let hold = claim.hold();
+        let quarantined = retried(|| claim::quarantine(&self.writes, hold, reason, now)).await?;
         self.committed.notify_one();
-        Ok(Swept { requeued, dropped })
+        Ok(quarantined)
+    }
+
+    async fn sweep(&self, untouched_since: Timestamp, now: Timestamp) -> Result<Swept, StoreError> {
+        let pool = &self.writes;
+        let dropped =
+            retried(|| async { sweep::drop_payloads(&self.write().await?, now).await }).await?;
+        let requeued = retried(|| sweep::requeue(pool, untouched_since, now)).await?;
+        let due = retried(|| sweep::jobs::put_due(pool, now)).await?;
+        let expired = retried(|| sweep::jobs::take_back(pool, now)).await?;
+        let lost = retried(|| sweep::jobs::put_lost(pool, untouched_since, now)).await?;
+        self.committed.notify_one();
+        let records =
+            retried(|| async { sweep::prune::prune(&self.write().await?, now).await }).await?;
+        let batches = retried(|| sweep::prune::prune_batches(pool, now)).await?;
+        let (requeued, pruned) = (requeued + lost, records + batches);
+        Ok(Swept { requeued, due, expired, dropped, pruned })
     }
 
     async fn versions(
@@ -282,7 +321,7 @@ impl Store for PostgresStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
-        retried(|| async { jobs::backlog(&self.look().await?).await }).await
+        retried(|| async { backlog::backlog(&self.look().await?).await }).await
     }
 }
 
@@ -295,7 +334,7 @@ impl OutboxSource for PostgresStore {
 
     async fn pending(&self, limit: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
         let lines = retried(|| async {
-            let session = self.writes.session(Instant::now() + WRITE).await?;
+            let session = self.write().await?;
             outbox::pending(&session, &self.strays, limit, Instant::now()).await
         });
         Ok(lines.await?)
@@ -303,7 +342,7 @@ impl OutboxSource for PostgresStore {
 
     async fn mark_sent(&self, ids: &[i64]) -> Result<(), OutboxError> {
         let marked = retried(|| async {
-            let session = self.writes.session(Instant::now() + WRITE).await?;
+            let session = self.write().await?;
             outbox::mark_sent(&session, ids).await
         });
         Ok(marked.await?)

@@ -67,7 +67,7 @@ pub(crate) async fn a_worker_that_was_overtaken_has_no_effect(engine: &dyn Engin
     let batch = fixture.accept(&[row(1, "oslo", 1, 100)]).await;
     let (zombie, owner) = (fixture.claim(batch).await, fixture.claim(batch).await);
     assert_eq!((zombie.fence, owner.fence, owner.attempts), (1, 2, 2));
-    let early = fixture.store.apply(vec![zombie], NOW).await.unwrap();
+    let early = fixture.store.apply(vec![zombie], NOW).await.unwrap().applied;
     assert_eq!(early, [Applied::Overtaken(batch)]);
     assert_eq!(fixture.number("select count(*) from d_air_readings").await, 0);
     fixture.store.apply(vec![owner], NOW).await.unwrap();
@@ -82,7 +82,7 @@ pub(crate) async fn a_worker_that_wakes_up_after_the_batch_was_applied_has_no_ef
     let (zombie, owner) = (fixture.claim(batch).await, fixture.claim(batch).await);
     fixture.store.apply(vec![owner], NOW).await.unwrap();
     fixture.store.fail(&zombie, "too slow", NOW).await.unwrap();
-    let late = fixture.store.apply(vec![zombie], NOW).await.unwrap();
+    let late = fixture.store.apply(vec![zombie], NOW).await.unwrap().applied;
     assert_eq!(late, [Applied::Overtaken(batch)]);
     let job = fixture.store.job(TENANT, batch).await.unwrap().unwrap();
     assert_eq!((job.state, job.counts.new, job.counts.duplicate), (JobState::Applied, 1, 0));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::Arm;
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::OutboxMessage;
 use tidegate_product::contract::{GroupPart, Stored, View};
@@ -119,7 +120,7 @@ impl Fixture {
     pub(crate) async fn ingest(&self, rows: &[Row]) -> Counts {
         let claim = self.accept(rows).await;
         let claim = self.claim(claim).await;
-        match self.store.apply(vec![claim], NOW).await.unwrap().as_slice() {
+        match self.store.apply(vec![claim], NOW).await.unwrap().applied.as_slice() {
             [Applied::Done(_, counts)] => *counts,
             other => panic!("not applied: {other:?}"),
         }
@@ -200,6 +201,9 @@ pub(crate) fn batch(contract: &Arc<StoredContract>, rows: &[Row]) -> NewBatch {
         lines: parsed.lines,
         rejected: parsed.rejected,
         traceparent: None,
+        release: None,
+        arm: Arm::Stable,
+        cohort: None,
     }
 }
 

@@ -19,7 +19,7 @@ async fn write(store: SharedStore, contract: Arc<StoredContract>, writer: i64) {
         let batch_id = batch.id;
         store.accept(batch, NOW).await.unwrap();
         let claims = store.claim(&[batch_id], NOW).await.unwrap();
-        let applied = store.apply(claims, NOW).await.unwrap();
+        let applied = store.apply(claims, NOW).await.unwrap().applied;
         assert!(matches!(applied.as_slice(), [Applied::Done(..)]), "{applied:?}");
     }
 }
@@ -71,7 +71,7 @@ pub(crate) async fn workers_that_fight_for_the_same_batches_apply_each_once(engi
             for ids in ids.chunks(4) {
                 let claims = store.claim(ids, NOW).await.unwrap();
                 tokio::task::yield_now().await;
-                let applied = store.apply(claims, NOW).await.unwrap();
+                let applied = store.apply(claims, NOW).await.unwrap().applied;
                 done += applied.iter().filter(|it| matches!(it, Applied::Done(..))).count();
             }
             done
@@ -83,7 +83,7 @@ pub(crate) async fn workers_that_fight_for_the_same_batches_apply_each_once(engi
     }
     // What was overtaken at the very end is claimed once more.
     let claims = fixture.store.claim(&ids, NOW).await.unwrap();
-    done += fixture.store.apply(claims, NOW).await.unwrap().len();
+    done += fixture.store.apply(claims, NOW).await.unwrap().applied.len();
     assert_eq!(done, ids.len());
     assert_eq!(fixture.number("select count(*) from dp_batch where state <> 'applied'").await, 0);
     assert_eq!(fixture.number("select count(*) from d_air_readings").await, 7 * 29 + 10);
@@ -98,7 +98,7 @@ pub(crate) async fn tenants_share_nothing(engine: &dyn Engine) {
     batch.tenant = "zeta".to_owned();
     fixture.store.accept(batch, NOW).await.unwrap();
     let claim = fixture.claim(id).await;
-    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
+    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap().applied;
     assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == 1));
     let seq = async |tenant| fixture.store.versions(tenant, "air", &[]).await.unwrap().seq;
     assert_eq!((seq(TENANT).await.seq, seq("zeta").await.seq), (1, 1));

@@ -5,12 +5,14 @@ use tidegate_product::rows::RejectedRow;
 use uuid::Uuid;
 
 use crate::postgres::WRITE;
+use crate::postgres::bind::storable;
 use crate::postgres::contracts::{Sharing, lock};
 use crate::postgres::fault::Fault;
 use crate::postgres::outbox::origin;
 use crate::postgres::pool::{Pool, Session};
-use crate::transform::message::{self, IngestJob};
+use crate::transform::message::{self, Line};
 use crate::transform::names::dataset_table;
+use crate::transform::payload;
 use crate::transform::space::Space;
 use crate::{Accepted, NewBatch, StoreError};
 
@@ -22,8 +24,8 @@ with fits as (
   select from dp_table where name = $1 and since <= $2
 ), batch as (
   insert into dp_batch(id, tenant, product, dataset, contract, idem_key, fingerprint, traceparent,
-    state, rows_sent, rows_rejected, received_at, touched_at)
-  select $3, $4, $5, $6, $2, $7, $8, $9, 'accepted', $10, $11, $12, $12 from fits
+    state, rows_sent, rows_rejected, received_at, touched_at, release, cohort)
+  select $3, $4, $5, $6, $2, $7, $8, $9, 'accepted', $10, $11, $12, $12, $19, $20 from fits
   on conflict do nothing returning id
 ), payload as (
   insert into dp_payload(batch, body) select id, $13 from batch
@@ -36,24 +38,35 @@ with fits as (
 )
 select exists(select from fits), exists(select from batch)";
 
+/// What can be made of a batch before the transaction.
+pub(super) struct Packed {
+    payload: Vec<u8>,
+    job: Line,
+    rejected: Quarantine,
+}
+
+// === impl Packed ===
+
+impl Packed {
+    pub(super) fn of(batch: &NewBatch, now: Timestamp) -> Result<Self, StoreError> {
+        Ok(Self {
+            payload: payload::pack(&batch.rows, &batch.lines)?,
+            job: Line::job(message::first(batch, now))?,
+            rejected: Quarantine::of(&batch.rejected)?,
+        })
+    }
+}
+
 /// Writes a batch whose rows are packed already, or finds the one that its key names.
 pub(super) async fn accept(
     pool: &Pool,
     batch: &NewBatch,
-    payload: &[u8],
+    packed: &Packed,
     now: Timestamp,
 ) -> Result<Accepted, Fault> {
     let contract = &batch.contract.contract;
     let dataset = &contract.datasets[batch.dataset];
-    let job = IngestJob {
-        batch: batch.id,
-        tenant: &batch.tenant,
-        product: &contract.name,
-        traceparent: batch.traceparent.clone(),
-    };
-    let line = serde_json::to_string(&message::ingest(job, now))?;
     let rejected = batch.rejected.len() as i64;
-    let quarantine = Quarantine::of(&batch.rejected)?;
     let session = pool.begin(WRITE).await?;
     // The contract must not change between the look at it and the commit.
     session.batch(&lock(&contract.name, Sharing::Readers)).await?;
@@ -73,12 +86,14 @@ pub(super) async fn accept(
                 &(batch.rows.len() as i64 + rejected),
                 &rejected,
                 &now.0,
-                &payload,
-                &line,
+                &packed.payload,
+                &packed.job.body,
                 &origin(),
-                &quarantine.lines,
-                &quarantine.raws,
-                &quarantine.errors,
+                &packed.rejected.lines,
+                &packed.rejected.raws,
+                &packed.rejected.errors,
+                &batch.release,
+                &batch.cohort.map(i64::from),
             ],
         )
         .await?;
@@ -130,11 +145,11 @@ pub(super) struct Quarantine {
 // === impl Quarantine ===
 
 impl Quarantine {
-    pub(super) fn of(rejected: &[RejectedRow]) -> Result<Self, Fault> {
+    pub(super) fn of(rejected: &[RejectedRow]) -> Result<Self, StoreError> {
         let errors = rejected.iter().map(|row| serde_json::to_string(&row.errors));
         Ok(Self {
             lines: rejected.iter().map(|row| i64::from(row.line)).collect(),
-            raws: rejected.iter().map(|row| without_nul(&row.raw)).collect(),
+            raws: rejected.iter().map(|row| storable(&row.raw).into_owned()).collect(),
             errors: errors.collect::<Result<_, _>>()?,
         })
     }
@@ -156,9 +171,4 @@ impl Quarantine {
             .await?;
         Ok(())
     }
-}
-
-/// The one character that PostgreSQL's texts can't hold is shown as the one for unknown ones.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }

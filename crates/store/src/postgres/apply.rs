@@ -14,6 +14,7 @@ use tidegate_product::error::Overflow;
 use tidegate_product::fold::{self, Delta};
 use uuid::Uuid;
 
+use crate::postgres::claim;
 use crate::postgres::commit::{self, Ended};
 use crate::postgres::fault::Fault;
 use crate::postgres::insert::insert_rows;
@@ -23,7 +24,7 @@ use crate::postgres::pool::{Pool, Session};
 use crate::transform::effects::{self, NewRows};
 use crate::transform::space::Space;
 use crate::transform::work::{Attempt, Work};
-use crate::{Applied, Counts};
+use crate::{Applied, Changes, Counts};
 
 /// The longest that a transaction may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -44,13 +45,14 @@ pub(super) async fn apply(
     incarnation: &str,
     works: &[Work],
     now: Timestamp,
-) -> Result<Vec<Applied>, Fault> {
+) -> Result<Changes, Fault> {
     let session = pool.begin(LIMIT).await?;
     let (held, mut applied) = hold(&session, works).await?;
     match attempt(&session, &held).await {
         Ok(attempt) => {
-            applied.extend(commit::finish(&session, incarnation, attempt, now).await?);
-            finish(session, applied).await
+            let mut changes = commit::finish(&session, incarnation, attempt, now).await?;
+            applied.append(&mut changes.applied);
+            finish(session, Changes { applied, ..changes }).await
         }
         Err(Refused::Fault(fault)) if !matches!(fault, Fault::Data(_)) => Err(fault),
         // Rare, so the cost of finding the batch that does it does not matter.
@@ -67,7 +69,7 @@ async fn apply_one_by_one(
     incarnation: &str,
     works: &[Work],
     now: Timestamp,
-) -> Result<Vec<Applied>, Fault> {
+) -> Result<Changes, Fault> {
     let session = pool.begin(LIMIT).await?;
     let (held, mut applied) = hold(&session, works).await?;
     let mut done = Attempt::default();
@@ -86,17 +88,18 @@ async fn apply_one_by_one(
             }
         }
     }
-    applied.extend(commit::finish(&session, incarnation, done, now).await?);
-    finish(session, applied).await
+    let mut changes = commit::finish(&session, incarnation, done, now).await?;
+    applied.append(&mut changes.applied);
+    finish(session, Changes { applied, ..changes }).await
 }
 
-async fn finish(session: Session<'_>, applied: Vec<Applied>) -> Result<Vec<Applied>, Fault> {
-    let jobs: Vec<_> = applied.iter().filter_map(finished).collect();
+async fn finish(session: Session<'_>, changes: Changes) -> Result<Changes, Fault> {
+    let jobs: Vec<_> = changes.applied.iter().filter_map(finished).collect();
     if !jobs.is_empty() {
         outbox::put_notice(&session, Notice::JobsFinished { jobs }).await?;
     }
     session.commit().await?;
-    Ok(applied)
+    Ok(changes)
 }
 
 fn finished(applied: &Applied) -> Option<Uuid> {
@@ -147,6 +150,7 @@ async fn hold<'a>(
         found.insert(row.try_get::<_, Uuid>(0)?, (state, fence, counts));
     }
     let (mut held, mut applied) = (Vec::with_capacity(works.len()), Vec::new());
+    let mut overtaken = Vec::new();
     for work in works {
         let id = work.claim.id;
         match found.get(&id) {
@@ -154,8 +158,14 @@ async fn hold<'a>(
             Some(("applied", fence, counts)) if *fence == work.claim.fence => {
                 applied.push(Applied::Done(id, *counts));
             }
-            _ => applied.push(Applied::Overtaken(id)),
+            _ => {
+                overtaken.push(work.claim.hold());
+                applied.push(Applied::Overtaken(id));
+            }
         }
+    }
+    if !overtaken.is_empty() {
+        claim::release(session, &overtaken).await?;
     }
     Ok((held, applied))
 }

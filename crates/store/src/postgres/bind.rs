@@ -1,5 +1,6 @@
 //! Cells and values as PostgreSQL takes and gives them, one by one and as columns.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 use tidegate_product::contract::ColumnKind;
@@ -141,4 +142,9 @@ impl<'a> Array<'a> {
             Self::Float(cells) => cells,
         }
     }
+}
+
+/// Shows the one character that PostgreSQL's texts can't hold as the one for unknown ones.
+pub(super) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

@@ -7,13 +7,14 @@ use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
 use crate::postgres::accept::Quarantine;
+use crate::postgres::bind::storable;
 use crate::postgres::fault::Fault;
 use crate::postgres::outbox;
 use crate::postgres::pool::Session;
 use crate::transform::outcome::Outcome;
 use crate::transform::space::Space;
 use crate::transform::work::{Attempt, Work};
-use crate::{Applied, Claim};
+use crate::{Applied, Changes, Claim};
 
 /// Takes one number for each space that was changed and marks the batches as applied.
 ///
@@ -24,8 +25,9 @@ pub(super) async fn finish(
     incarnation: &str,
     attempt: Attempt<'_>,
     now: Timestamp,
-) -> Result<Vec<Applied>, Fault> {
+) -> Result<Changes, Fault> {
     let mut taken = BTreeMap::new();
+    let mut purges = Vec::with_capacity(attempt.tags.len());
     // In the order of spaces, as all writers do.
     for &space in attempt.tags.keys() {
         taken.insert(space, take_seq(session, space, now).await?);
@@ -33,9 +35,10 @@ pub(super) async fn finish(
     for (space, tags) in attempt.tags {
         let Some(&seq) = taken.get(&space) else { continue };
         touch(session, &tags, seq).await?;
-        let tags = tags.into_iter().collect();
-        let purge = Notice::Purge { seq: space.at(incarnation, seq), tags };
+        let (at, tags) = (space.at(incarnation, seq), tags.into_iter().collect::<Vec<_>>());
+        let purge = Notice::Purge { seq: at.clone(), tags: tags.clone() };
         outbox::put_notice(session, purge).await?;
+        purges.push((at, tags));
     }
     touch_views(session, &attempt.views, &taken, now).await?;
     move_watermarks(session, &attempt.outcomes).await?;
@@ -48,7 +51,7 @@ pub(super) async fn finish(
         };
         applied.push(mark_applied(session, work, &outcome, seq, now).await?);
     }
-    Ok(applied)
+    Ok(Changes { applied, purges })
 }
 
 /// Returns the number of the last commit, 0 before the first.
@@ -163,7 +166,7 @@ async fn mark_applied(
     let mut counts = outcome.counts();
     let row = session
         .query_one(
-            "update dp_batch set state = 'applied', rows_new = $2, rows_duplicate = $3,
+            "update dp_batch set state = 'applied', unfinished = 0, error = null, rows_new = $2, rows_duplicate = $3,
            rows_late = $4, rows_rejected = rows_rejected + $5, finished_at = $6,
            applied_seq = nullif($7, 0::bigint), payload_until = $8
          where id = $1 returning rows_rejected",
@@ -192,9 +195,9 @@ pub(super) async fn mark_failed(
     let failed = session
         .execute(
             "update dp_batch
-         set state = 'failed', error = $3, finished_at = $4, payload_until = $5
+         set state = 'failed', unfinished = 0, error = $3, finished_at = $4, payload_until = $5
          where id = $1 and state = 'running' and fence = $2",
-            &[&ended.batch, &ended.fence, &reason, &ended.at.0, &ended.payload_until.0],
+            &[&ended.batch, &ended.fence, &storable(reason), &ended.at.0, &ended.payload_until.0],
         )
         .await?;
     Ok(failed == 1)

@@ -98,11 +98,19 @@ pub(super) enum Sharing {
 
 /// Returns the statement that locks a product's contract until the transaction ends.
 pub(super) fn lock(product: &str, sharing: Sharing) -> String {
-    let digest = Sha256::new().chain_update("tidegate contract ").chain_update(product).finalize();
-    let key = digest.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes));
     let function = match sharing {
         Sharing::Readers => "pg_advisory_xact_lock_shared",
         Sharing::Alone => "pg_advisory_xact_lock",
     };
-    format!("select {function}({key})")
+    format!("select {function}({})", lock_key("contract", product))
+}
+
+/// Returns the statement that locks something that has no row until the transaction ends.
+pub(super) fn lock_named(what: &str, name: &str) -> String {
+    format!("select pg_advisory_xact_lock({})", lock_key(what, name))
+}
+
+fn lock_key(what: &str, name: &str) -> i64 {
+    let digest = Sha256::digest(format!("tidegate {what} {name}"));
+    digest.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }

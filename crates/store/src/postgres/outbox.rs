@@ -4,17 +4,20 @@
 //! process, and adopts those that another has let lie: a line is on its way through one relay at a
 //! time, unless that one is slower than [`LEFT_S`].
 
+use std::borrow::Borrow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tidegate_core::job::Job;
 use tidegate_core::notice::Notice;
-use tidegate_core::outbox::{OutboxEntry, OutboxMessage};
+use tidegate_core::outbox::OutboxEntry;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::postgres::fault::Fault;
 use crate::postgres::pool::Session;
-use crate::transform::message;
+use crate::transform::message::Line;
 
 /// How long a line may lie before others take it for left behind, in seconds of the server's
 /// clock: longer than a publish takes that ends at all.
@@ -35,17 +38,37 @@ pub(super) fn origin() -> i64 {
     *ORIGIN.get_or_init(|| getrandom::u64().map_or(1, |random| (random >> 1).cast_signed()))
 }
 
-/// Puts a notice.
-pub(super) async fn put_notice(session: &Session<'_>, notice: Notice) -> Result<(), Fault> {
-    let kind = message::kind(&notice);
-    let body = serde_json::to_string(&OutboxMessage::Notice(notice))?;
+/// Puts lines.
+pub(super) async fn put_all<L: Borrow<Line>>(
+    session: &Session<'_>,
+    lines: impl IntoIterator<Item = L>,
+) -> Result<(), Fault> {
+    let lines: Vec<L> = lines.into_iter().collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let lines = || lines.iter().map(Borrow::borrow);
+    let kinds: Vec<&str> = lines().map(|line| line.kind).collect();
+    let jobs: Vec<Option<Uuid>> = lines().map(|line| line.job).collect();
+    let bodies: Vec<&str> = lines().map(|line| line.body.as_str()).collect();
     session
         .execute(
-            "insert into dp_outbox(kind, body, origin) values($1, $2, $3)",
-            &[&kind, &body, &origin()],
+            "insert into dp_outbox(kind, batch, body, origin)
+             select *, $4 from unnest($1::text[], $2::uuid[], $3::text[])",
+            &[&kinds, &jobs, &bodies, &origin()],
         )
         .await?;
     Ok(())
+}
+
+/// Puts a job.
+pub(super) async fn put_job(session: &Session<'_>, job: Job) -> Result<(), Fault> {
+    put_all(session, [Line::job(job)?]).await
+}
+
+/// Puts a notice.
+pub(super) async fn put_notice(session: &Session<'_>, notice: Notice) -> Result<(), Fault> {
+    put_all(session, [Line::notice(notice)?]).await
 }
 
 // === impl Strays ===

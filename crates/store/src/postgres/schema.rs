@@ -1,5 +1,7 @@
 //! The tables that every store has, whatever its products.
 
+mod job;
+
 use std::time::Duration;
 
 use crate::StoreError;
@@ -59,9 +61,13 @@ create table dp_batch(
   idem_key text collate "C",
   fingerprint bytea not null,
   traceparent text,
-  state text not null check(state in ('accepted', 'running', 'applied', 'failed')),
+  release text,
+  cohort bigint,
+  state text not null check(state in ('accepted', 'running', 'applied', 'failed', 'dead')),
+  generation bigint not null default 0,
   fence bigint not null default 0,
   attempts bigint not null default 0,
+  unfinished bigint not null default 0,
   rows_sent bigint not null,
   rows_new bigint not null default 0,
   rows_duplicate bigint not null default 0,
@@ -77,6 +83,11 @@ create table dp_batch(
 ) with (fillfactor = 70);
 create index dp_batch_waiting on dp_batch(touched_at) where state in ('accepted', 'running');
 create index dp_batch_payload on dp_batch(payload_until) where payload_until is not null;
+create index dp_batch_by_product on dp_batch(tenant, product, id);
+create index dp_batch_key on dp_batch(finished_at)
+  where idem_key is not null and finished_at is not null;
+create index dp_batch_ended on dp_batch((rows_rejected > 0), finished_at)
+  where finished_at is not null and payload_until is null;
 
 create table dp_payload(
   batch uuid primary key references dp_batch(id),
@@ -114,6 +125,7 @@ create table dp_tag(
   version bigint not null
 ) with (fillfactor = 50);
 
+-- `batch` names the job of a line of kind 'job', whether it is a batch or not.
 -- A line belongs to the process that put it, until that one has let it lie for too long.
 create table dp_outbox(
   id bigint generated always as identity primary key,
@@ -182,6 +194,7 @@ async fn create(session: &Session<'_>) -> Result<Identity, Fault> {
         session.batch("create schema tidegate").await?;
     }
     session.batch(TABLES).await?;
+    session.batch(job::TABLES).await?;
     session
         .execute(
             "insert into dp_meta values(1, $1, $2, $3)",

@@ -1,15 +1,17 @@
-//! Brings back what was forgotten, and forgets what is past its time. Both in bounded steps.
+//! Brings back what was forgotten, and forgets what is past its time. Both in bounded steps, and
+//! each step for what no other sweep is at.
+
+pub(super) mod jobs;
+pub(super) mod prune;
 
 use tidegate_core::clock::Timestamp;
-use uuid::Uuid;
 
-use crate::postgres::WRITE;
 use crate::postgres::fault::Fault;
-use crate::postgres::outbox::origin;
 use crate::postgres::pool::{Pool, Session};
-use crate::transform::message::{self, IngestJob};
+use crate::postgres::{WRITE, outbox, row};
+use crate::transform::message::{self, Line};
 
-/// Most jobs put by one sweep.
+/// Most jobs of one sort put by one sweep.
 const MAX_JOBS: i64 = 256;
 
 /// Most payloads dropped by one sweep.
@@ -24,45 +26,25 @@ pub(super) async fn requeue(
     now: Timestamp,
 ) -> Result<usize, Fault> {
     let session = pool.begin(WRITE).await?;
-    // Several workers sweep: what one has found, another passes over.
-    let rows = session
-        .query(
-            "with found as (
-               select id from dp_batch as batch
-               where state in ('accepted', 'running') and touched_at < $1
-                 and not exists(select from dp_outbox where dp_outbox.batch = batch.id)
-               order by touched_at limit $3 for update skip locked
-             )
-             update dp_batch set touched_at = $2 from found where dp_batch.id = found.id
-             returning dp_batch.id, tenant, product, traceparent",
-            &[&untouched_since.0, &now.0, &MAX_JOBS],
-        )
-        .await?;
-    let mut batches: Vec<Uuid> = Vec::with_capacity(rows.len());
-    let mut bodies: Vec<String> = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let batch = row.try_get(0)?;
-        let (tenant, product) = (row.try_get(1)?, row.try_get(2)?);
-        let job = IngestJob { batch, tenant, product, traceparent: row.try_get(3)? };
-        bodies.push(serde_json::to_string(&message::ingest(job, now))?);
-        batches.push(batch);
+    let text = format!(
+        "with found as (
+           select id from dp_batch as batch
+           where state in ('accepted', 'running') and touched_at < $1
+             and not exists(select from dp_outbox where dp_outbox.batch = batch.id)
+           order by touched_at limit $3 for update skip locked
+         )
+         update dp_batch set touched_at = $2 from found where dp_batch.id = found.id
+         returning {}",
+        row::BATCH
+    );
+    let rows = session.query(&text, &[&untouched_since.0, &now.0, &MAX_JOBS]).await?;
+    let mut lines = Vec::with_capacity(rows.len());
+    for found in &rows {
+        lines.push(Line::job(message::again(row::batch(found)?, now))?);
     }
-    if !batches.is_empty() {
-        put_jobs(&session, &batches, &bodies).await?;
-    }
+    outbox::put_all(&session, &lines).await?;
     session.commit().await?;
-    Ok(batches.len())
-}
-
-async fn put_jobs(session: &Session<'_>, batches: &[Uuid], bodies: &[String]) -> Result<(), Fault> {
-    session
-        .execute(
-            "insert into dp_outbox(kind, batch, body, origin)
-             select 'job', *, $3 from unnest($1::uuid[], $2::text[])",
-            &[&batches, &bodies, &origin()],
-        )
-        .await?;
-    Ok(())
+    Ok(lines.len())
 }
 
 /// Drops payloads that are past their replay time; returns how many.
@@ -70,12 +52,12 @@ pub(super) async fn drop_payloads(session: &Session<'_>, now: Timestamp) -> Resu
     let dropped = session
         .execute(
             "with past as (
-           select id from dp_batch where payload_until <= $1
-           order by payload_until limit $2 for update skip locked
-         ), gone as (
-           delete from dp_payload using past where batch = past.id
-         )
-         update dp_batch set payload_until = null from past where dp_batch.id = past.id",
+               select id from dp_batch where payload_until <= $1
+               order by payload_until limit $2 for update skip locked
+             ), gone as (
+               delete from dp_payload using past where batch = past.id
+             )
+             update dp_batch set payload_until = null from past where dp_batch.id = past.id",
             &[&now.0, &MAX_PAYLOADS],
         )
         .await?;

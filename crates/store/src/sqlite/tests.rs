@@ -2,6 +2,7 @@
 
 mod access;
 mod file;
+mod migration;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -101,7 +101,7 @@ async fn connections_that_are_killed_between_two_calls_are_not_noticed() {
         assert!(fixture.number(KILL).await > 0);
         let claim = fixture.claim(batch).await;
         fixture.number(KILL).await;
-        let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
+        let applied = fixture.store.apply(vec![claim], NOW).await.unwrap().applied;
         assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == 1));
         fixture.number(KILL).await;
         assert_eq!(fixture.seq().await, u64::try_from(id).unwrap() + 1);

@@ -31,19 +31,9 @@ async fn a_full_disk_leaves_everything_as_it_was() {
     assert_eq!(fixture.number("select count(*) from d_air_readings").await, 0);
     fixture.write("pragma max_page_count = 1000000").await;
     let claim = fixture.claim(batch).await;
-    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
+    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap().applied;
     assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == 2_000));
     assert_eq!((fixture.drift().await, fixture.seq().await), (0, 1));
-}
-
-#[tokio::test]
-async fn a_file_of_the_first_version_is_brought_up_to_date() {
-    let (_, fixture) = opened().await;
-    fixture.accept(&[row(1, "oslo", 1, 1)]).await;
-    fixture.write("alter table dp_outbox drop column origin; update dp_meta set schema = 1").await;
-    let store = fixture.other().await;
-    assert_eq!(store.pending(10).await.unwrap().len(), 1);
-    assert_eq!(fixture.number("select schema from dp_meta").await, 2);
 }
 
 #[tokio::test]

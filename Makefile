@@ -1,4 +1,4 @@
-# `make up` and `make test` are all that a fresh machine needs: Rust, a C compiler, make.
+# `make up` needs Rust, a C compiler and make; the tests also need servers, and say so when one is missing.
 CARGO ?= cargo
 DEMO ?= air
 DATA ?= .tidegate
@@ -18,10 +18,10 @@ up: ## Build and start the embedded stack with a demo product (DEMO=air|none)
 demo: ## Stream a million rows through the running stack and check every view
 	$(TARGET)/debug/tidegate demo air --data $(DATA) $(ARGS)
 
-test: ## Run every test (needs the Debian package sqlite3)
-	@sh tests/support/tools.sh sqlite3
+test: ## Run every test, on a private RabbitMQ and PostgreSQL of its own
+	@sh tests/support/tools.sh sqlite3 openssl rabbitmq-server postgresql
 	$(CARGO) build --locked --bin tidegate
-	$(CARGO) test --workspace --locked $(ARGS)
+	sh tests/support/servers.sh run $(CARGO) test --workspace --locked $(ARGS)
 
 lint: ## Formatting, clippy and documentation, as the gate runs them
 	$(CARGO) fmt --all --check

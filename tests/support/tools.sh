@@ -1,11 +1,27 @@
 #!/bin/sh
-# Names every tool that is missing, with the Debian package that brings it; exits 64 if one is.
+# Names every Debian package that is missing, and exits 64 if one is. `tools.sh -m PACKAGE…` only prints
+# their names, for a script that installs them.
+print=""
+[ "$1" != -m ] || { print=1 && shift; }
+
+# The program that a package brings; both servers keep theirs outside PATH.
+has() {
+    case "$1" in
+    rabbitmq-server) [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd && command -v setpriv ;;
+    postgresql) ls /usr/lib/postgresql/*/bin/initdb ;;
+    build-essential) command -v cc && command -v make ;;
+    *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
 missing=""
-for tool in "$@"; do
-    command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+for package in "$@"; do
+    has "$package" || missing="$missing $package"
 done
-if [ -n "$missing" ]; then
-    echo "the tests need:$missing" >&2
-    echo "on Debian: apt-get install$missing" >&2
+if [ -n "$print" ]; then
+    echo "$missing"
+elif [ -n "$missing" ]; then
+    echo "missing:$missing" >&2
+    echo "on Debian: apt-get install --no-install-recommends$missing" >&2
     exit 64
 fi

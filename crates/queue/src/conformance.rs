@@ -1,5 +1,7 @@
 //! What every queue must do, whatever it is made of: each backend runs all of these claims.
 
+mod canaries;
+mod dead_letters;
 mod deliveries;
 mod notices;
 
@@ -12,12 +14,20 @@ use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
+pub(crate) use self::canaries::*;
+pub(crate) use self::dead_letters::*;
 pub(crate) use self::deliveries::*;
 pub(crate) use self::notices::*;
-use crate::{Consumer, Delivery, Depth, Heard, Queue, SharedQueue, Subscription};
+use crate::{
+    Consumer, DeadDelivery, DeadLetters, Delivery, Depth, Heard, Queue, SharedQueue, Source,
+    Subscription,
+};
 
 /// Longer than any step takes; reached only by what never happens.
 const NEVER: Duration = Duration::from_secs(20);
+
+/// Short enough to look again and again.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A backend under test.
 #[async_trait]
@@ -108,12 +118,25 @@ pub(crate) async fn listen(subscription: &mut dyn Subscription, count: usize) ->
     heard
 }
 
-/// Returns ready, unacked and dead of one lane.
-pub(crate) async fn depth(queue: &dyn Queue, lane: Lane) -> (u64, u64, u64) {
+/// Waits for `count` letters.
+pub(crate) async fn read(letters: &mut dyn DeadLetters, count: usize) -> Vec<DeadDelivery> {
+    let mut read = Vec::new();
+    for _ in 0..count {
+        read.push(soon(letters.next()).await.unwrap());
+    }
+    read
+}
+
+/// Starts a consumer of a lane of the stable workers.
+pub(crate) async fn consumer(queue: &dyn Queue, lane: Lane, prefetch: usize) -> Box<dyn Consumer> {
+    queue.consume(Source::stable(lane), prefetch).await.unwrap()
+}
+
+/// Returns ready and unacked of one lane of the stable workers.
+pub(crate) async fn depth(queue: &dyn Queue, lane: Lane) -> (u64, u64) {
     let depths = queue.depth().await.unwrap();
-    let Depth { ready, unacked, dead, .. } =
-        *depths.iter().find(|depth| depth.lane == lane).unwrap();
-    (ready, unacked, dead)
+    let Depth { ready, unacked, .. } = *depths.stable(lane).unwrap();
+    (ready, unacked)
 }
 
 /// Asserts that `future` is still pending when it has run as far as it can without waiting.

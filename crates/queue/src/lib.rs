@@ -4,6 +4,7 @@
 //! consumer that no longer holds the message changes nothing.
 
 mod consumer;
+mod dead_letters;
 mod error;
 mod queue;
 mod relay;
@@ -14,8 +15,9 @@ mod subscription;
 mod conformance;
 
 pub use consumer::{Consumer, Delivery, DeliveryTag, Settlement};
+pub use dead_letters::{DeadDelivery, DeadLetters};
 pub use error::QueueError;
-pub use queue::{Depth, Queue, SharedQueue};
+pub use queue::{Depth, Depths, Queue, QueueState, SharedQueue, Source};
 pub use relay::relay;
 pub use sqlite::{Options, SqliteQueue};
 pub use subscription::{Heard, Subscription};

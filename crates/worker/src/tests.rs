@@ -145,9 +145,8 @@ impl Worker {
 
     async fn depth(&self) -> (u64, u64, u64) {
         let depths = self.queue.depth().await.unwrap();
-        let Depth { ready, unacked, dead, .. } =
-            *depths.iter().find(|depth| depth.lane == Lane::Default).unwrap();
-        (ready, unacked, dead)
+        let Depth { ready, unacked, .. } = *depths.stable(Lane::Default).unwrap();
+        (ready, unacked, depths.unfiled)
     }
 
     /// Waits until the queue holds so many ready, unacked and dead jobs.
@@ -285,7 +284,8 @@ async fn a_drain_finishes_the_group_in_hand_and_gives_back_the_rest() {
     // Given back untouched: nothing waits for a retry, nothing counts as tried.
     let left = jobs.len() - applied;
     worker.settled((u64::try_from(left).unwrap(), 0, 0)).await;
-    let mut consumer = worker.queue.consume(&[Lane::Default], 100).await.unwrap();
+    let mut consumer =
+        worker.queue.consume(tidegate_queue::Source::stable(Lane::Default), 100).await.unwrap();
     for _ in 0..left {
         let delivery = tokio::time::timeout(NEVER, consumer.next()).await.unwrap().unwrap();
         assert_eq!((delivery.job.attempt, delivery.redelivered), (0, false));

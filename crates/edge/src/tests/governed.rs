@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::edge_plan::{Access, CachePlan, EdgePlan, QueryRule, Refresh, RoutePlan};
-use tidegate_core::job::{Job, Lane};
+use tidegate_core::job::Job;
 use tidegate_core::keys::PrivateKey;
 use tidegate_core::notice::Notice;
 use tidegate_core::param::{ParamKind, ParamPlan};
@@ -17,7 +17,9 @@ use tidegate_core::path::PathTemplate;
 use tidegate_core::routing::{DEFAULT_LEASE_MS, EDGE_PLAN_PATH, PATH, Pool, RoutingDocument};
 use tidegate_core::scope::{self, ResolvedScope};
 use tidegate_core::seq::{DataSeq, Space};
-use tidegate_queue::{Consumer, Depth, Heard, Queue, QueueError, Subscription};
+use tidegate_queue::{
+    Consumer, DeadLetters, Depths, Heard, Queue, QueueError, QueueState, Source, Subscription,
+};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::harness::{TestEdge, eventually};
@@ -107,8 +109,12 @@ impl Queue for Shared {
         unreachable!("an edge publishes nothing")
     }
 
-    async fn consume(&self, _: &[Lane], _: usize) -> Result<Box<dyn Consumer>, QueueError> {
+    async fn consume(&self, _: Source<'_>, _: usize) -> Result<Box<dyn Consumer>, QueueError> {
         unreachable!("an edge consumes nothing")
+    }
+
+    async fn dead_letters(&self, _: usize) -> Result<Box<dyn DeadLetters>, QueueError> {
+        unreachable!("an edge files nothing")
     }
 
     async fn broadcast(&self, _: &[Notice]) -> Result<(), QueueError> {
@@ -120,8 +126,16 @@ impl Queue for Shared {
         Ok(Box::new(ScriptedSubscription(Arc::clone(&self.0))))
     }
 
-    async fn depth(&self) -> Result<Vec<Depth>, QueueError> {
+    async fn depth(&self) -> Result<Depths, QueueError> {
         unreachable!("an edge asks for no depth")
+    }
+
+    async fn revoke_canary(&self, _: &str) -> Result<u64, QueueError> {
+        unreachable!("an edge revokes nothing")
+    }
+
+    fn state(&self) -> QueueState {
+        QueueState::Connected
     }
 }
 

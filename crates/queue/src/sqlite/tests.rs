@@ -5,8 +5,12 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use tidegate_core::notice::Notice;
 
+use tidegate_core::job::Lane;
+
 use super::*;
-use crate::conformance::{Broker, conformance, depth, job, jobs, listen, notice, soon, take};
+use crate::conformance::{
+    Broker, conformance, consumer, depth, job, jobs, listen, notice, soon, take,
+};
 use crate::{Heard, Settlement, SharedQueue};
 
 /// Nobody waits that long: whatever arrives was woken.
@@ -58,7 +62,7 @@ impl Broker for File {
 
 conformance!(File::new() =>
     jobs_arrive_in_the_order_they_were_published,
-    urgent_lanes_are_served_first,
+    each_lane_has_consumers_of_its_own,
     a_job_arrives_as_it_was_published,
     a_job_published_by_another_process_wakes_a_waiting_consumer,
     prefetch_bounds_unsettled_deliveries,
@@ -70,6 +74,16 @@ conformance!(File::new() =>
     consumers_share_the_work_and_none_gets_what_another_holds,
     depth_names_the_oldest_job_of_a_lane,
     depth_names_the_job_that_is_handed_out_next,
+    jobs_of_a_canary_go_to_its_own_workers,
+    jobs_of_a_canary_without_workers_go_to_stable_ones,
+    jobs_wait_for_a_canary_whose_workers_are_away,
+    a_job_that_failed_on_a_canary_comes_again_to_stable_workers,
+    a_revoked_canary_s_jobs_move_to_stable_workers,
+    revoking_a_canary_nobody_knows_does_nothing,
+    a_dead_letter_says_what_is_known_of_it,
+    a_letter_comes_again_until_it_is_filed,
+    unfiled_letters_are_counted_and_bounded_by_the_prefetch,
+    a_letter_wakes_who_waits_for_it,
     every_subscriber_hears_every_notice_in_order,
     a_notice_of_another_process_wakes_a_waiting_subscriber,
     a_subscription_begins_with_what_comes_after_it,
@@ -94,7 +108,7 @@ fn start_child(file: &File) -> Child {
 async fn the_child_claims_and_never_settles() {
     let Ok(path) = std::env::var(CHILD) else { return };
     let queue = SqliteQueue::open(Path::new(&path)).unwrap();
-    let mut consumer = queue.consume(&[Lane::Default], 8).await.unwrap();
+    let mut consumer = consumer(&queue, Lane::Default, 8).await;
     let ids = take(&mut *consumer, 8).await.iter().map(|delivery| delivery.job.id).collect();
     queue.broadcast(&[Notice::JobsFinished { jobs: ids }]).await.unwrap();
     std::future::pending::<()>().await;
@@ -112,9 +126,9 @@ async fn a_process_that_is_killed_gives_its_messages_back() {
     let ids: Vec<_> = published.iter().map(|job| job.id).collect();
     assert_eq!(heard, [Notice::JobsFinished { jobs: ids }]);
 
-    let mut consumer = queue.consume(&[Lane::Default], 8).await.unwrap();
+    let mut consumer = consumer(&queue, Lane::Default, 8).await;
     // While the child lives its messages are its own, however long it takes.
-    assert_eq!(depth(&queue, Lane::Default).await, (0, 8, 0));
+    assert_eq!(depth(&queue, Lane::Default).await, (0, 8));
     child.kill().unwrap();
     child.wait().unwrap();
     let taken = take(&mut *consumer, 8).await;
@@ -135,7 +149,7 @@ async fn a_consumer_that_starts_takes_over_from_the_dead_without_waiting() {
     listen(&mut *subscription, 1).await;
     child.kill().unwrap();
     child.wait().unwrap();
-    let mut consumer = queue.consume(&[Lane::Default], 8).await.unwrap();
+    let mut consumer = consumer(&queue, Lane::Default, 8).await;
     assert!(take(&mut *consumer, 8).await.iter().all(|delivery| delivery.redelivered));
 }
 
@@ -178,10 +192,10 @@ async fn a_body_nobody_can_read_is_kept_aside_and_holds_up_nothing() {
         Ok::<_, tidegate_sqlite::Error>(())
     });
     spoil.await.unwrap();
-    let mut consumer = queue.consume(&[Lane::Default], 2).await.unwrap();
+    let mut consumer = consumer(&queue, Lane::Default, 2).await;
     let delivery = take(&mut *consumer, 1).await.remove(0);
     assert_eq!(delivery.tag.message, 2);
-    assert_eq!(depth(&queue, Lane::Default).await, (0, 1, 1));
+    assert_eq!(depth(&queue, Lane::Default).await, (0, 1));
     consumer.settle(vec![(delivery.tag, Settlement::Ack)]).await.unwrap();
 }
 
@@ -209,7 +223,7 @@ async fn a_path_too_long_for_a_socket_still_wakes() {
         SqliteQueue::open_with(&path, NO_POLLING).unwrap(),
         SqliteQueue::open_with(&path, NO_POLLING).unwrap(),
     );
-    let mut consumer = here.consume(&[Lane::Default], 1).await.unwrap();
+    let mut consumer = consumer(&here, Lane::Default, 1).await;
     let (delivery, ()) = tokio::join!(biased; soon(consumer.next()), async {
         there.publish(&[job(Lane::Default, 0)]).await.unwrap();
     });
@@ -225,7 +239,7 @@ async fn a_lock_file_nobody_holds_and_nobody_knows_is_removed() {
     let file = File::new();
     let queue = file.open(NO_POLLING);
     std::fs::write(file.directory.path().join("consumers/left-over.lock"), "").unwrap();
-    let _consumer = queue.consume(&[Lane::Default], 1).await.unwrap();
+    let _consumer = consumer(&queue, Lane::Default, 1).await;
     assert_eq!(file.files("consumers"), 1);
 }
 
@@ -234,16 +248,17 @@ async fn a_look_tells_when_the_next_retry_is_due() {
     let file = File::new();
     let queue = file.open(NO_POLLING);
     queue.publish(&jobs(Lane::Default, 0..3)).await.unwrap();
-    let mut consumer = queue.consume(&[Lane::Default], 3).await.unwrap();
+    let mut consumer = consumer(&queue, Lane::Default, 3).await;
     let taken = take(&mut *consumer, 3).await;
     let retries = taken.iter().zip([60, 20, 40]).map(|(delivery, after)| {
         (delivery.tag, Settlement::Retry { after: Duration::from_secs(after) })
     });
     let settled = Timestamp::now();
     consumer.settle(retries.collect()).await.unwrap();
+    let place = message::Place::of(Source::stable(Lane::Default));
     let look = |at: Timestamp| {
         // The first consumer of a new file.
-        queue.shared.database.read(|sql| message::look(sql, 1, &[Lane::Default], at)).unwrap()
+        queue.shared.database.read(|sql| message::look(sql, 1, &place, at)).unwrap()
     };
     let message::Look::NotBefore(due) = look(settled) else { panic!("{:?}", look(settled)) };
     assert!(due >= settled.after(Duration::from_secs(20)));

@@ -14,9 +14,6 @@ use tokio::time::Instant;
 
 use crate::error::Refusal;
 
-/// The tenant of those who send no credential to a public endpoint.
-pub(crate) const PUBLIC_TENANT: &str = "default";
-
 /// A token is looked up again after this long: a revocation whose notice was lost ends here.
 const LIFETIME: Duration = Duration::from_secs(1);
 
@@ -56,7 +53,7 @@ impl Credentials {
     }
 
     /// Returns who sends the request.
-    pub(crate) fn authenticate(
+    pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         now: Instant,
@@ -67,7 +64,7 @@ impl Credentials {
         {
             return Ok(Arc::clone(&known.principal));
         }
-        let principal = Arc::new(self.find(&fingerprint)?);
+        let principal = Arc::new(self.find(&fingerprint).await?);
         let mut known = self.known.lock();
         if known.len() >= CAPACITY {
             known.retain(|_, entry| now.duration_since(entry.since) < LIFETIME);
@@ -82,12 +79,13 @@ impl Credentials {
 
     /// Returns who sends the request as the store knows it now, for an answer that is relied on
     /// for longer than a revocation may take: the notice may reach the asker first.
-    pub(crate) fn look_up(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
-        self.find(&digest(headers)?)
+    pub(crate) async fn look_up(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        self.find(&digest(headers)?).await
     }
 
-    fn find(&self, fingerprint: &Fingerprint) -> Result<Principal, Refusal> {
-        let token = self.store.find_token(&hex(fingerprint))?.ok_or(Refusal::UnknownToken)?;
+    async fn find(&self, fingerprint: &Fingerprint) -> Result<Principal, Refusal> {
+        let token = self.store.find_token(&hex(fingerprint)).await?;
+        let token = token.ok_or(Refusal::UnknownToken)?;
         Ok(Principal {
             scope_key: scope_key(self.store.scope_secret(), &token.tenant, &token.scopes, ""),
             tenant: token.tenant,

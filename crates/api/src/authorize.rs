@@ -1,5 +1,7 @@
 //! What a token may do: scopes such as `read:air`, `write:*` or `admin:air`.
 
+use tidegate_core::scope::{self, grants};
+
 use crate::authenticate::Principal;
 use crate::error::Refusal;
 
@@ -7,11 +9,8 @@ use crate::error::Refusal;
 pub(crate) const READ: &str = "read";
 /// Sending rows to a product.
 pub(crate) const WRITE: &str = "write";
-
 /// Administration of a product; includes reading and writing.
-const ADMIN: &str = "admin";
-/// Stands for every product.
-const ANY: &str = "*";
+pub(crate) const ADMIN: &str = "admin";
 
 /// Checks that the token may do `action` to `product`.
 pub(crate) fn check(principal: &Principal, action: &str, product: &str) -> Result<(), Refusal> {
@@ -32,52 +31,5 @@ pub(crate) fn check_scope(principal: &Principal, needed: &str) -> Result<(), Ref
 
 /// Returns whether the token may do anything at all to `product`.
 pub(crate) fn knows(principal: &Principal, product: &str) -> bool {
-    let names = |scope: &String| scope.split_once(':').is_some_and(|(_, of)| covers(of, product));
-    principal.scopes.iter().any(names)
-}
-
-fn grants(scope: &str, action: &str, product: &str) -> bool {
-    scope
-        .split_once(':')
-        .is_some_and(|(granted, of)| (granted == action || granted == ADMIN) && covers(of, product))
-}
-
-fn covers(of: &str, product: &str) -> bool {
-    of == ANY || of == product
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(scope: &str, needed: &str, expected: bool) {
-        let (action, product) = needed.split_once(':').unwrap();
-        assert_eq!(grants(scope, action, product), expected, "{scope} for {needed}");
-    }
-
-    #[test]
-    fn a_scope_grants_its_action_on_its_product() {
-        check("read:air", "read:air", true);
-        check("read:air", "write:air", false);
-        check("read:air", "read:shop", false);
-        check("read:air", "read:airport", false);
-        check("read:*", "read:shop", true);
-        check("read:*", "write:shop", false);
-    }
-
-    #[test]
-    fn admin_reads_and_writes() {
-        check("admin:air", "read:air", true);
-        check("admin:air", "write:air", true);
-        check("admin:air", "write:shop", false);
-        check("admin:*", "write:shop", true);
-    }
-
-    #[test]
-    fn a_malformed_scope_grants_nothing() {
-        for scope in ["", "*", "read", "air", ":air", "read:"] {
-            check(scope, "read:air", false);
-        }
-    }
+    principal.scopes.iter().any(|scope| scope::knows(scope, product))
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tidegate_core::edge_plan::EdgePlan;
 use tidegate_core::path::PathTemplate;
-use tidegate_product::contract::{Cache, Contract, Endpoint};
+use tidegate_product::contract::{Contract, Endpoint};
+use tidegate_product::response;
 use tidegate_store::{Store, StoredContract};
 use tokio::sync::Semaphore;
 
@@ -179,9 +180,10 @@ impl Route {
         Ok(Self {
             endpoint: position,
             template,
-            shape: endpoint.hash.chars().take(8).collect(),
-            cache_control: cache_control(endpoint.cache, endpoint.scope.is_none()),
-            vary: vary(endpoint),
+            shape: response::shape(endpoint),
+            cache_control: HeaderValue::try_from(response::cache_control(endpoint))
+                .expect("a cache policy must be a field value: it is ASCII"),
+            vary: response::vary(endpoint).map(HeaderValue::from_static),
             permits: Semaphore::new(endpoint.concurrency.min(Semaphore::MAX_PERMITS)),
             series: metrics().series(&format!("{}/{}", contract.name, endpoint.name)),
         })
@@ -191,43 +193,4 @@ impl Route {
 fn encode(plan: &EdgePlan) -> (String, Bytes) {
     let json = serde_json::to_vec(plan).expect("a plan must serialize: it holds plain data");
     (plan.digest(), json.into())
-}
-
-/// Clients validate every time, so that a purge reaches them; shared caches follow the policy.
-fn cache_control(cache: Cache, is_public: bool) -> HeaderValue {
-    let Cache { ttl_s, swr_s, sie_s } = cache;
-    if ttl_s == 0 {
-        return HeaderValue::from_static("private, no-cache");
-    }
-    let public = if is_public { "public, " } else { "" };
-    HeaderValue::try_from(format!(
-        "{public}max-age=0, s-maxage={ttl_s}, stale-while-revalidate={swr_s}, \
-         stale-if-error={sie_s}"
-    ))
-    .expect("a cache policy must be a field value: it is ASCII")
-}
-
-/// Names the request fields that select the representation.
-fn vary(endpoint: &Endpoint) -> Option<HeaderValue> {
-    let fields = match (endpoint.formats.len() > 1, endpoint.scope.is_some()) {
-        (true, true) => "Accept, Authorization",
-        (true, false) => "Accept",
-        (false, true) => "Authorization",
-        (false, false) => return None,
-    };
-    Some(HeaderValue::from_static(fields))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_declared_policy_becomes_cache_control() {
-        let cache = Cache { ttl_s: 30, swr_s: 300, sie_s: 3600 };
-        let policy = "max-age=0, s-maxage=30, stale-while-revalidate=300, stale-if-error=3600";
-        assert_eq!(cache_control(cache, false), policy);
-        assert_eq!(cache_control(cache, true), format!("public, {policy}"));
-        assert_eq!(cache_control(Cache::default(), true), "private, no-cache");
-    }
 }

@@ -55,7 +55,7 @@ async fn list(
 ) -> Result<Response, Refusal> {
     let Path((product, view)) =
         path.ok_or_else(|| Refusal::NotFound("the path is not UTF-8".to_owned()))?;
-    let (principal, product, view) = find(app, &request.headers, &product, &view)?;
+    let (principal, product, view) = find(app, &request.headers, &product, &view).await?;
     let query = request.uri.query().unwrap_or_default();
     let values = bind(&*PARAMS, &[], query, Timestamp::now())?;
     let page = page(&principal, &product, view, &values)?;
@@ -80,13 +80,13 @@ async fn list(
 }
 
 /// Finds the view, telling only those who may read what there is.
-fn find(
+async fn find(
     app: &App,
     headers: &HeaderMap,
     product: &str,
     view: &str,
 ) -> Result<(Arc<Principal>, Arc<Product>, usize), Refusal> {
-    let principal = app.credentials.authenticate(headers, Instant::now())?;
+    let principal = app.credentials.authenticate(headers, Instant::now()).await?;
     authorize::check(&principal, authorize::READ, product)?;
     let product = app.catalog.load().find(product, &principal)?;
     let Some((position, _)) = product.contract().view(view) else {

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Json, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::Lane;
 use tidegate_product::contract::Dataset;
 use tidegate_store::{Accepted, JobState, JobStatus, NewBatch};
 use tokio::time::Instant;
@@ -78,7 +79,7 @@ async fn accept(
 ) -> Result<Response, Refusal> {
     let Path((product, dataset)) =
         path.ok_or_else(|| Refusal::NotFound("the path is not UTF-8".to_owned()))?;
-    let target = find(app, headers, &product, &dataset)?;
+    let target = find(app, headers, &product, &dataset).await?;
     app.backlog.admit()?;
     let asked = Asked::parse(headers)?;
 
@@ -103,8 +104,13 @@ async fn accept(
 }
 
 /// Finds the dataset, telling only those who may write what there is.
-fn find(app: &App, headers: &HeaderMap, product: &str, dataset: &str) -> Result<Target, Refusal> {
-    let principal = app.credentials.authenticate(headers, Instant::now())?;
+async fn find(
+    app: &App,
+    headers: &HeaderMap,
+    product: &str,
+    dataset: &str,
+) -> Result<Target, Refusal> {
+    let principal = app.credentials.authenticate(headers, Instant::now()).await?;
     authorize::check(&principal, authorize::WRITE, product)?;
     let product = app.catalog.load().find(product, &principal)?;
     let Some((position, _)) = product.contract().dataset(dataset) else {
@@ -134,8 +140,13 @@ async fn store(
         id,
         kind: tidegate_core::job::INGEST.to_owned(),
         product: contract.name.clone(),
-        dataset: target.dataset().name.clone(),
+        dataset: Some(target.dataset().name.clone()),
+        lane: Lane::Default,
         state: JobState::Accepted,
+        attempts: 0,
+        run_at: None,
+        progress: None,
+        result: None,
         rows: count(parsed.total),
         counts: tidegate_store::Counts {
             rejected: count(parsed.rejected.len()),
@@ -158,6 +169,9 @@ async fn store(
         lines: parsed.lines,
         rejected: parsed.rejected,
         traceparent: asked.traceparent,
+        arm: app.release.arm_of(asked.stamp.release.as_deref()),
+        release: asked.stamp.release,
+        cohort: asked.stamp.cohort,
     };
     match app.store.accept(batch, now).await? {
         Accepted::New => Ok(Taken { job, replayed: false }),

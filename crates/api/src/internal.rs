@@ -1,4 +1,9 @@
-//! What edges ask: whose response a credential may read, and how a contract routes.
+//! What edges, workers and operators ask: whose response a credential may read, and how a contract routes.
+
+pub(crate) mod canaries;
+pub(crate) mod hot_keys;
+pub(crate) mod refresh;
+pub(crate) mod scaling;
 
 use std::sync::Arc;
 
@@ -21,7 +26,7 @@ pub(crate) async fn scope(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Json<ResolvedScope>, Refusal> {
-    let principal = app.credentials.look_up(request.headers())?;
+    let principal = app.credentials.look_up(request.headers()).await?;
     Ok(Json(ResolvedScope {
         scope_key: principal.scope_key,
         tenant: principal.tenant,

@@ -10,23 +10,24 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use tidegate_core::clock::Timestamp;
 use tidegate_core::param::{ParamValue, bind};
 use tidegate_product::contract::{Endpoint, Format};
 use tidegate_product::read::{ReadPlan, finish, plan, tags};
 use tidegate_product::render;
-use tidegate_store::{ReadRequest, Versions};
+use tidegate_product::response::{Selection, entity_tag};
+use tidegate_store::{PUBLIC_TENANT, ReadRequest, Versions};
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::authenticate::PUBLIC_TENANT;
+
 use crate::authorize;
 use crate::catalog::{Product, Route};
 use crate::error::Refusal;
 use crate::link;
 use crate::read::answer::{Body, Fields, Timing};
-use crate::read::conditional::{Selection, entity_tag, is_conditional, is_not_modified};
+use crate::read::conditional::{is_conditional, is_not_modified};
 use crate::stack::routed;
 
 /// A read of one endpoint by one reader, with everything that selects its answer.
@@ -64,7 +65,10 @@ pub(crate) async fn get(State(app): State<Arc<App>>, request: Request) -> Respon
             let route = Arc::clone(route);
             routed(serve(&app, &request, product, &route, &captures).await, &route.series)
         }
-        _ => unknown::refuse(&app, &request.headers, path, product.as_deref()).into_response(),
+        _ => {
+            let refused = unknown::refuse(&app, &request.headers, path, product.as_deref());
+            refused.await.into_response()
+        }
     }
 }
 
@@ -80,7 +84,7 @@ async fn serve(
     }
     let (headers, now) = (&request.headers, Timestamp::now());
     let endpoint = product.endpoint(route);
-    let reader = Reader::of(app, headers, endpoint)?;
+    let reader = Reader::of(app, headers, endpoint).await?;
     let format = negotiate::negotiate(headers, &endpoint.formats)?;
     let query = request.uri.query().unwrap_or_default();
     let params = bind(&endpoint.params, captures, query, now)?;
@@ -91,7 +95,7 @@ async fn serve(
 
     if is_conditional(headers) {
         let started = Instant::now();
-        let versions = read.versions()?;
+        let versions = read.versions().await?;
         let fields = read.fields(&versions);
         if is_not_modified(headers, &fields.entity_tag) {
             return Ok(answer::not_modified(&fields, Timing::of_store(started.elapsed())));
@@ -104,9 +108,9 @@ async fn serve(
 
 impl Read<'_> {
     /// Looks at the versions only: no view is read for an answer that the client has.
-    fn versions(&self) -> Result<Versions, Refusal> {
+    async fn versions(&self) -> Result<Versions, Refusal> {
         let product = &self.product.contract().name;
-        Ok(self.app.store.versions(&self.reader.tenant, product, &self.tags)?)
+        Ok(self.app.store.versions(&self.reader.tenant, product, &self.tags).await?)
     }
 
     async fn answer(&self, plan: ReadPlan) -> Result<Response, Refusal> {
@@ -139,11 +143,16 @@ impl Read<'_> {
         let selection = Selection {
             incarnation: &versions.seq.space.incarnation,
             scope_key: &self.reader.scope_key,
-            format: self.format.media_type(),
+            format: self.format,
             params: &self.params,
         };
         Fields {
-            entity_tag: entity_tag(&self.route.shape, &selection, versions.newest),
+            entity_tag: HeaderValue::try_from(entity_tag(
+                &self.route.shape,
+                &selection,
+                versions.newest,
+            ))
+            .expect("an entity tag must be ASCII: its parts are"),
             route: self.route,
             tags: &self.tags,
             seq: &versions.seq,
@@ -155,12 +164,12 @@ impl Read<'_> {
 // === impl Reader ===
 
 impl Reader {
-    fn of(app: &App, headers: &HeaderMap, endpoint: &Endpoint) -> Result<Self, Refusal> {
+    async fn of(app: &App, headers: &HeaderMap, endpoint: &Endpoint) -> Result<Self, Refusal> {
         let Some(needed) = &endpoint.scope else {
             // A credential makes no difference here: the answer is the same for everyone.
             return Ok(Self { tenant: PUBLIC_TENANT.to_owned(), scope_key: String::new() });
         };
-        let principal = app.credentials.authenticate(headers, Instant::now())?;
+        let principal = app.credentials.authenticate(headers, Instant::now()).await?;
         authorize::check_scope(&principal, needed)?;
         Ok(Self { tenant: principal.tenant.clone(), scope_key: principal.scope_key.clone() })
     }

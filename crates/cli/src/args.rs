@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::demo;
+use crate::{demo, dlq, jobs, probe};
 
 /// Data products from rows to cached answers, on three tiers and in one binary.
 ///
@@ -56,6 +57,14 @@ pub enum Command {
     /// Create, list and revoke the tokens that clients send.
     #[command(subcommand)]
     Token(Token),
+    /// Look at dead letters: jobs that need a person; put them back, or give them up.
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    /// List, show and cancel jobs; compare a view with its recomputation.
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// Try the whole way of a job, and count what came of it: lost, done, done twice.
+    Probe(probe::Args),
     /// Run the edge: TLS, cache, routing.
     ///
     /// With a `[control]` section the edge follows a control's routing document. With `[[route]]`
@@ -96,6 +105,39 @@ pub struct Up {
     /// The product of a new data directory; one that has a product keeps it.
     #[arg(long, value_name = "NAME", default_value = "air")]
     pub demo: DemoProduct,
+    /// How many workers: a number, or `auto` to follow the backlog.
+    #[arg(long, value_name = "N|auto", default_value = "1")]
+    pub workers: Workers,
+    /// A store outside of the data directory: postgres://USER@HOST/DATABASE.
+    #[arg(long, value_name = "BACKEND")]
+    pub store: Option<String>,
+    /// A queue outside of the data directory: amqp://USER@HOST/VHOST.
+    #[arg(long, value_name = "BACKEND")]
+    pub queue: Option<String>,
+}
+
+/// How many workers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// Always as many.
+    Fixed(u32),
+    /// As many as the backlog asks for.
+    Auto,
+}
+
+/// Most workers of one machine.
+const MAX_WORKERS: u32 = 64;
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count @ 1..=MAX_WORKERS) => Ok(Self::Fixed(count)),
+            _ if text == "auto" => Ok(Self::Auto),
+            _ => Err(format!("write a number from 1 to {MAX_WORKERS}, or auto")),
+        }
+    }
 }
 
 /// A product that the binary brings along.

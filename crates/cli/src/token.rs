@@ -170,9 +170,9 @@ mod tests {
             scopes: vec!["write:air".to_owned()],
         };
         let token = mint(&store, grant.clone(), now).await.unwrap();
-        let found = store.find_token(&credential_digest(&token)).unwrap().unwrap();
+        let found = store.find_token(&credential_digest(&token)).await.unwrap().unwrap();
         assert_eq!((found.name, found.tenant), (grant.name.clone(), grant.tenant.clone()));
-        assert_eq!(store.find_token(&token).unwrap(), None);
+        assert_eq!(store.find_token(&token).await.unwrap(), None);
         assert!(matches!(mint(&store, grant, now).await, Err(StoreError::Conflict(_))));
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Modules stand in the order in which a start uses them.
 
+mod backends;
 pub(crate) mod data;
+mod fetch;
 mod ports;
 mod project;
 mod release;
@@ -12,6 +14,7 @@ mod write_configs;
 
 mod log_lines;
 mod restart;
+mod scale;
 mod supervise;
 
 mod ready;
@@ -23,15 +26,18 @@ use tidegate_core::keys::PrivateKey;
 use tidegate_core::shutdown::{self, Shutdown};
 use tidegate_core::telemetry::{self, LogConfig};
 
-use crate::args::Up;
+use crate::args::{Up, Workers};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::settings::Settings;
+use crate::up::backends::Backends;
 use crate::up::data::DataDir;
 use crate::up::ports::Ports;
 use crate::up::project::Project;
+use crate::up::scale::Scaler;
 use crate::up::show::Shown;
 use crate::up::supervise::Supervisor;
+use crate::up::tier::Tier;
 use crate::up::write_configs::Layout;
 
 /// Starts all tiers, tells where they are, and keeps them running until a signal comes.
@@ -45,12 +51,15 @@ pub async fn run(args: Up, output: Output) -> Result<(), Failure> {
     let demo = seed::demo_source(args.demo);
     let data = DataDir::create(&args.data)?;
     let _lock = data.lock()?;
+    let backends = Backends::choose(&args, &data).map_err(Failure::usage)?;
     let ports = Ports::reserve(&args)?;
     let key = PrivateKey::load_or_create(&data.control_key()).context("control's key")?;
-    let (release, seeded) = tokio::try_join!(release::of_this_binary(), seed::seed(&data, demo))?;
+    let (release, seeded) =
+        tokio::try_join!(release::of_this_binary(), seed::seed(&data, &backends.store, demo))?;
 
     let layout = Layout {
         data: &data,
+        backends: &backends,
         project: &project,
         ports: &ports,
         public_key: key.public(),
@@ -64,8 +73,14 @@ pub async fn run(args: Up, output: Output) -> Result<(), Failure> {
         ca: data.ca(),
         token: seeded.token.clone(),
         project: project.profile.name.clone(),
+        store: args.store.clone(),
     };
     let mut supervisor = Supervisor::start(specs, output::stderr_is_terminal());
+    let scaler = Scaler {
+        workers: args.workers,
+        api: ports.private(Tier::Api),
+        spec: &|number| write_configs::another_worker(&layout, number),
+    };
     let ready = match ready::wait(&ports, &mut supervisor, &stop).await {
         Ok(()) => {
             settings.save(data.root())?;
@@ -77,7 +92,11 @@ pub async fn run(args: Up, output: Output) -> Result<(), Failure> {
                 data: &data,
             };
             output.result(&show::text(&shown, Timestamp::now()), &show::event(&settings))?;
-            stop.cancelled().await;
+            scaler.start(&mut supervisor)?;
+            match args.workers {
+                Workers::Fixed(_) => stop.cancelled().await,
+                Workers::Auto => scaler.follow(&mut supervisor, &stop).await?,
+            }
             Ok(())
         }
         Err(ready::NotReady::Stopped) => Ok(()),

@@ -40,6 +40,23 @@ impl CacheKey {
         Self([&*self.0, selecting_fields].join("\n").into())
     }
 
+    /// Returns what the key was made of; nothing for the key of a variant.
+    pub fn parts(&self) -> Option<KeyParts<'_>> {
+        let mut parts = self.0.split('\n');
+        let [scheme, host, path, query, scope_key, epoch] = std::array::from_fn(|_| parts.next());
+        if parts.next().is_some() {
+            return None;
+        }
+        Some(KeyParts {
+            scheme: scheme?,
+            host: host?,
+            path: path?,
+            query: query?,
+            scope_key: scope_key?,
+            epoch: epoch?,
+        })
+    }
+
     /// Returns the key's bytes, for weighing and hashing.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -49,5 +66,25 @@ impl CacheKey {
 impl fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.replace('\n', " "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_as_what_it_was_made_of() {
+        let parts = KeyParts {
+            scheme: "https",
+            host: "a.example",
+            path: "/v1/air/cities/oslo",
+            query: "",
+            scope_key: "",
+            epoch: "e1",
+        };
+        let key = CacheKey::new(&parts);
+        assert_eq!(key.parts(), Some(parts));
+        assert_eq!(key.variant("de").parts(), None);
     }
 }

@@ -30,5 +30,6 @@ pub mod seq;
 pub mod tag;
 pub mod watermark;
 
+pub mod cohort;
 pub mod keys;
 pub mod routing;

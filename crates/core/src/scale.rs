@@ -7,6 +7,26 @@ use serde::{Deserialize, Serialize};
 /// What a job is taken to last as long as none of its lane has been measured.
 const UNMEASURED: Duration = Duration::from_millis(10);
 
+/// Path on the api's private listener: a [`Signal`], for an autoscaler.
+pub const PATH: &str = "/internal/scaling";
+
+/// What an autoscaler reads: KEDA's `metrics-api` takes `desired`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Workers there should be.
+    pub desired: u32,
+    /// Workers there are; those that drain are not counted.
+    pub current: u32,
+    /// Jobs that wait.
+    pub ready: u64,
+    /// Jobs held by workers.
+    pub unacked: u64,
+    /// Age of the oldest job, in seconds.
+    pub oldest_age_seconds: f64,
+    /// Median time of a job over all lanes, in seconds; zero if none was measured.
+    pub p50_seconds: f64,
+}
+
 /// The work of one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneLoad {

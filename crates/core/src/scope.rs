@@ -39,6 +39,28 @@ pub fn scope_key(secret: &[u8], tenant: &str, scopes: &[String], row_filter: &st
     hex(mac.finalize().into_bytes().get(..16).unwrap_or_default())
 }
 
+/// Stands for every product in a scope.
+const ANY: &str = "*";
+
+/// Administration of a product; includes reading and writing.
+const ADMIN: &str = "admin";
+
+/// Returns whether a scope such as `read:air`, `write:*` or `admin:air` allows `action` on `product`.
+pub fn grants(scope: &str, action: &str, product: &str) -> bool {
+    scope
+        .split_once(':')
+        .is_some_and(|(granted, of)| (granted == action || granted == ADMIN) && covers(of, product))
+}
+
+/// Returns whether a scope allows anything at all on `product`.
+pub fn knows(scope: &str, product: &str) -> bool {
+    scope.split_once(':').is_some_and(|(_, of)| covers(of, product))
+}
+
+fn covers(of: &str, product: &str) -> bool {
+    of == ANY || of == product
+}
+
 /// Returns the SHA-256 of a credential as hex: the only form in which one is kept or broadcast.
 pub fn credential_digest(credential: &str) -> String {
     hex(&Sha256::digest(credential.as_bytes()))
@@ -56,6 +78,37 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[track_caller]
+    fn check(scope: &str, needed: &str, expected: bool) {
+        let (action, product) = needed.split_once(':').unwrap();
+        assert_eq!(grants(scope, action, product), expected, "{scope} for {needed}");
+    }
+
+    #[test]
+    fn a_scope_grants_its_action_on_its_product() {
+        check("read:air", "read:air", true);
+        check("read:air", "write:air", false);
+        check("read:air", "read:shop", false);
+        check("read:air", "read:airport", false);
+        check("read:*", "read:shop", true);
+        check("read:*", "write:shop", false);
+    }
+
+    #[test]
+    fn admin_reads_and_writes() {
+        check("admin:air", "read:air", true);
+        check("admin:air", "write:air", true);
+        check("admin:air", "write:shop", false);
+        check("admin:*", "write:shop", true);
+    }
+
+    #[test]
+    fn a_malformed_scope_grants_nothing() {
+        for scope in ["", "*", "read", "air", ":air", "read:"] {
+            check(scope, "read:air", false);
+        }
+    }
 
     #[test]
     fn the_order_of_scopes_does_not_matter_but_their_borders_do() {

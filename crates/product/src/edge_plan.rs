@@ -38,7 +38,7 @@ fn route(endpoint: &Endpoint) -> RoutePlan {
             0 => CachePlan::Off,
             _ => CachePlan::Respect,
         },
-        refresh: Refresh::Api,
+        refresh: endpoint.cache.refresh,
         epoch: endpoint.hash.clone(),
     }
 }

@@ -20,6 +20,7 @@ pub mod fold;
 mod measure;
 pub mod read;
 pub mod render;
+pub mod response;
 
 pub mod error;
 

@@ -173,12 +173,12 @@ impl Bench {
         let tags = self.tags();
         let started = Instant::now();
         for _ in 0..TIMES {
-            self.store.versions(TENANT, "air", &tags).unwrap();
+            self.store.versions(TENANT, "air", &tags).await.unwrap();
         }
         print("versions of two tags", started);
         let started = Instant::now();
         for _ in 0..TIMES {
-            self.store.find_token("digest").unwrap();
+            self.store.find_token("digest").await.unwrap();
         }
         print("token", started);
         let started = Instant::now();

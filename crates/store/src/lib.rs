@@ -6,7 +6,9 @@
 mod batch;
 mod contract;
 mod error;
+mod identity;
 mod reading;
+mod respond;
 mod sqlite;
 mod store;
 mod token;
@@ -18,8 +20,9 @@ use tidegate_core::backend::StoreBackend;
 
 pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, NewBatch, Swept};
 pub use contract::StoredContract;
-pub use error::StoreError;
+pub use error::{Cause, StoreError};
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
+pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use token::{NewToken, Token};

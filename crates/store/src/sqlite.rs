@@ -14,7 +14,6 @@ mod commit;
 mod insert;
 mod merge;
 
-mod plan;
 mod read;
 mod versions;
 
@@ -38,13 +37,14 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::sqlite::apply::Work;
-use crate::sqlite::commit::Space;
-use crate::sqlite::contracts::Contracts;
+use crate::identity::Identity;
 use crate::sqlite::outbox::Strays;
-use crate::sqlite::plan::Query;
+use crate::transform::compiled::Compiled;
 use crate::transform::payload;
+use crate::transform::plan::{self, Dialect, Query};
 use crate::transform::prepare::prepare;
+use crate::transform::space::Space;
+use crate::transform::work::Work;
 use crate::{
     Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
     ReadRequest, Store, StoreError, StoredContract, Swept, Token, Versions,
@@ -70,17 +70,10 @@ const PAGE_LIMIT: Duration = Duration::from_secs(10);
 pub struct SqliteStore {
     database: Database,
     identity: Identity,
-    contracts: Arc<Contracts>,
+    compiled: Arc<Compiled>,
     committed: Notify,
     strays: Strays,
     long_reads: Semaphore,
-}
-
-/// Who a store is.
-#[derive(Clone)]
-struct Identity {
-    incarnation: Arc<str>,
-    scope_secret: Arc<[u8]>,
 }
 
 // === impl SqliteStore ===
@@ -104,7 +97,7 @@ impl SqliteStore {
         Ok(Self {
             database,
             identity,
-            contracts: Arc::default(),
+            compiled: Arc::default(),
             committed,
             strays,
             long_reads: Semaphore::new(LONG_READERS),
@@ -175,19 +168,19 @@ impl Store for SqliteStore {
         let contract = contract.clone();
         let version =
             self.database.write(move |sql| contracts::register(sql, &contract, now)).await?;
-        let contracts = Arc::clone(&self.contracts);
-        self.database.read_blocking(move |sql| contracts.get(sql, &name, version)).await
+        let compiled = Arc::clone(&self.compiled);
+        self.database.read_blocking(move |sql| contracts::get(sql, &compiled, &name, version)).await
     }
 
     async fn contracts(&self) -> Result<Vec<Arc<StoredContract>>, StoreError> {
-        self.database.read(|sql| self.contracts.newest(sql))
+        self.database.read(|sql| contracts::newest(sql, &self.compiled))
     }
 
     async fn create_token(&self, token: NewToken, now: Timestamp) -> Result<(), StoreError> {
         self.database.write(move |sql| tokens::create(sql, &token, now)).await
     }
 
-    fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError> {
+    async fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError> {
         self.database.read(|sql| tokens::find(sql, digest))
     }
 
@@ -232,8 +225,8 @@ impl Store for SqliteStore {
                 claims.filter_map(Result::transpose).collect::<Result<Vec<_>, StoreError>>()
             })
             .await?;
-        let contracts = Arc::clone(&self.contracts);
-        self.database.read_blocking(move |sql| claim::load_all(sql, &contracts, held)).await
+        let compiled = Arc::clone(&self.compiled);
+        self.database.read_blocking(move |sql| claim::load_all(sql, &compiled, held)).await
     }
 
     async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StoreError> {
@@ -276,7 +269,7 @@ impl Store for SqliteStore {
         Ok(Swept { requeued, dropped })
     }
 
-    fn versions(
+    async fn versions(
         &self,
         tenant: &str,
         product: &str,
@@ -289,8 +282,10 @@ impl Store for SqliteStore {
     async fn read(&self, request: ReadRequest) -> Result<ReadAnswer, StoreError> {
         let contract = &request.contract.contract;
         let query = match &request.plan {
-            ReadPlan::Groups(plan) => plan::groups(contract, &request.tenant, plan),
-            ReadPlan::Rows(plan) => plan::rows(contract, &request.tenant, plan),
+            ReadPlan::Groups(plan) => {
+                plan::groups(Dialect::Sqlite, contract, &request.tenant, plan)
+            }
+            ReadPlan::Rows(plan) => plan::rows(Dialect::Sqlite, contract, &request.tenant, plan),
         };
         let job = ReadJob {
             incarnation: Arc::clone(&self.identity.incarnation),
@@ -306,7 +301,7 @@ impl Store for SqliteStore {
         let job = ReadJob {
             incarnation: Arc::clone(&self.identity.incarnation),
             product: page.contract.contract.name.clone(),
-            query: plan::page(&page),
+            query: plan::page(Dialect::Sqlite, &page),
             tenant: page.tenant,
             tags: Vec::new(),
         };
@@ -339,7 +334,7 @@ impl OutboxSource for SqliteStore {
 }
 
 pub(crate) fn stopped() -> StoreError {
-    StoreError::Unavailable(tidegate_sqlite::Error::Stopped)
+    tidegate_sqlite::Error::Stopped.into()
 }
 
 fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {

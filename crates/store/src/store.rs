@@ -48,11 +48,11 @@ pub trait Store: OutboxSource {
     /// [`StoreError::Conflict`] if the name is taken.
     async fn create_token(&self, token: NewToken, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Finds a token by the digest of the credential; runs on the calling thread in microseconds.
+    /// Finds a token by the digest of the credential.
     ///
     /// # Errors
     /// The store can't be read.
-    fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError>;
+    async fn find_token(&self, digest: &str) -> Result<Option<Token>, StoreError>;
 
     /// Lists the tokens, without digests.
     ///
@@ -110,12 +110,11 @@ pub trait Store: OutboxSource {
 
     // --- reads -----------------------------------------------------------------------------
 
-    /// Returns the sequence of a product and the newest version among `tags`, in one snapshot;
-    /// runs on the calling thread in microseconds.
+    /// Returns the sequence of a product and the newest version among `tags`, in one snapshot.
     ///
     /// # Errors
     /// The store can't be read.
-    fn versions(
+    async fn versions(
         &self,
         tenant: &str,
         product: &str,

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tidegate_core::seq::{self, DataSeq};
 use tidegate_core::tag;
 use tidegate_product::contract::Format;
+use tidegate_product::response::content_type;
 
 use crate::catalog::Route;
 
@@ -50,7 +51,7 @@ pub(super) fn whole(fields: &Fields<'_>, body: Body, timing: Timing) -> Response
     let mut response = Response::new(axum::body::Body::empty());
     let headers = response.headers_mut();
     fields.write(headers, timing);
-    headers.insert(CONTENT_TYPE, content_type(body.format));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(body.format)));
     if let Some(next) = body.next {
         headers.insert(LINK, next);
     }
@@ -113,14 +114,6 @@ fn write_ms(text: &mut String, name: &str, span: Duration) {
     let us = span.as_micros();
     // Writing to a string does not fail.
     write!(text, "{name};dur={}.{:03}", us / 1_000, us % 1_000).ok();
-}
-
-fn content_type(format: Format) -> HeaderValue {
-    HeaderValue::from_static(match format {
-        Format::Json => "application/json",
-        Format::Ndjson => "application/x-ndjson",
-        Format::Csv => "text/csv; charset=utf-8; header=present",
-    })
 }
 
 fn ascii(text: String) -> HeaderValue {

@@ -14,7 +14,7 @@ pub(super) fn product_of(path: &str) -> Option<&str> {
 }
 
 /// Refuses a path that nothing is served at.
-pub(super) fn refuse(
+pub(super) async fn refuse(
     app: &App,
     headers: &HeaderMap,
     path: &str,
@@ -23,7 +23,7 @@ pub(super) fn refuse(
     let nothing = || Refusal::NotFound("nothing is served at this path".to_owned());
     let Some(name) = product_of(path) else { return nothing() };
     // Without a valid token nobody learns more; a wrong one is not this path's affair.
-    let Ok(principal) = app.credentials.authenticate(headers, Instant::now()) else {
+    let Ok(principal) = app.credentials.authenticate(headers, Instant::now()).await else {
         return nothing();
     };
     if let Some(product) = product.filter(|_| authorize::knows(&principal, name)) {

@@ -3,16 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use tidegate_core::config::EXIT_USAGE;
 use tidegate_core::shutdown::Shutdown;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::up::fetch;
 use crate::up::ports::Ports;
 use crate::up::supervise::{Ended, Supervisor};
 use crate::up::tier::Tier;
@@ -22,12 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(10);
-
-/// A look that takes longer has failed.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Largest answer that is read.
-const MAX_ANSWER: usize = 64 * 1024;
 
 /// A tier that ends this often during the start will not get better.
 const MAX_ENDS: usize = 3;
@@ -40,8 +30,6 @@ pub(crate) enum NotReady {
     /// It can't become ready.
     Failed(anyhow::Error),
 }
-
-type Probe = Client<HttpConnector, Empty<Bytes>>;
 
 /// A readiness answer with status 503.
 #[derive(Deserialize)]
@@ -62,10 +50,9 @@ pub(crate) async fn wait(
     stop: &Shutdown,
 ) -> Result<(), NotReady> {
     let deadline = Instant::now() + TIMEOUT;
-    let probe = Client::builder(TokioExecutor::new()).build_http();
     let tiers = Tier::STOP_ORDER.map(|tier| (tier, ports.private(tier)));
     tokio::select! {
-        reasons = all_ready(&probe, &tiers, deadline) => match reasons {
+        reasons = all_ready(&tiers, deadline) => match reasons {
             None => Ok(()),
             Some(reason) => Err(NotReady::Failed(anyhow::anyhow!(
                 "not ready after {} s: {reason}; the lines above say more",
@@ -78,18 +65,14 @@ pub(crate) async fn wait(
 }
 
 /// Returns `None` once all are ready, or what is missing at the deadline.
-async fn all_ready(
-    probe: &Probe,
-    tiers: &[(Tier, SocketAddr)],
-    deadline: Instant,
-) -> Option<String> {
+async fn all_ready(tiers: &[(Tier, SocketAddr)], deadline: Instant) -> Option<String> {
     // One after the other: a tier that is ready stays so, and the slowest one decides anyway.
     for (tier, address) in tiers {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match look(probe, *address).await {
+            match look(*address).await {
                 Ok(()) => break,
                 Err(reason) if Instant::now() >= deadline => {
                     return Some(format!("{}: {reason}", tier.as_str()));
@@ -118,26 +101,9 @@ async fn hopeless(supervisor: &mut Supervisor) -> anyhow::Error {
 }
 
 /// Asks a tier once.
-async fn look(probe: &Probe, address: SocketAddr) -> Result<(), String> {
-    let uri = http::Uri::try_from(format!("http://{address}/readyz"))
-        .map_err(|error| error.to_string())?;
-    let answer = tokio::time::timeout(LOOK_TIMEOUT, async {
-        let response = probe.get(uri).await.map_err(|_| "it does not answer".to_owned())?;
-        let status = response.status();
-        let body = read(response.into_body()).await?;
-        Ok::<_, String>((status, body))
-    });
-    let (status, body) =
-        answer.await.map_err(|_| "it does not answer in time".to_owned()).flatten()?;
+async fn look(address: SocketAddr) -> Result<(), String> {
+    let (status, body) = fetch::get(address, "/readyz").await?;
     if status == http::StatusCode::OK { Ok(()) } else { Err(reasons(status, &body)) }
-}
-
-#[expect(clippy::disallowed_methods, reason = "limited")]
-async fn read(body: hyper::body::Incoming) -> Result<Bytes, String> {
-    match Limited::new(body, MAX_ANSWER).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) => Err(format!("its answer broke off: {error}")),
-    }
 }
 
 /// Names the checks that failed.

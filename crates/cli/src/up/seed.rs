@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tidegate_core::backend::StoreBackend;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::file;
 use tidegate_core::keys::random_hex;
 use tidegate_core::scope::credential_digest;
-use tidegate_store::{SqliteStore, Store, StoredContract};
+use tidegate_store::{Store, StoredContract};
 
 use crate::args::DemoProduct;
 use crate::product;
@@ -48,20 +49,22 @@ pub(crate) fn demo_source(demo: DemoProduct) -> Option<&'static str> {
 }
 
 /// Opens the store, applies the product and sees to an admin token.
-pub(crate) async fn seed(data: &DataDir, demo: Option<&str>) -> anyhow::Result<Seeded> {
-    let path = data.store();
+pub(crate) async fn seed(
+    data: &DataDir,
+    store: &StoreBackend,
+    demo: Option<&str>,
+) -> anyhow::Result<Seeded> {
     let now = Timestamp::now();
-    let store = tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await?.with_context(
-        || {
-            format!(
-                "the store {} can't be opened; if it is not Tidegate's, move it away, or choose \
-                 another directory with --data DIR",
-                data.store().display()
-            )
-        },
-    )?;
-    let product = apply_product(&store, data, demo, now).await?;
-    let (token, minted) = admin_token(&store, data, now).await?;
+    let store = tidegate_store::open(store).await.with_context(|| match store {
+        StoreBackend::Sqlite(path) => format!(
+            "the store {} can't be opened; if it is not Tidegate's, move it away, or choose \
+             another directory with --data DIR",
+            path.display()
+        ),
+        StoreBackend::Postgres(url) => format!("the store {url} can't be opened"),
+    })?;
+    let product = apply_product(store.as_ref(), data, demo, now).await?;
+    let (token, minted) = admin_token(store.as_ref(), data, now).await?;
     Ok(Seeded { product, token, minted })
 }
 
@@ -101,7 +104,7 @@ async fn admin_token(
     now: Timestamp,
 ) -> anyhow::Result<(String, Minted)> {
     if let Some(settings) = Settings::load(data.root())? {
-        let known = store.find_token(&credential_digest(&settings.token))?;
+        let known = store.find_token(&credential_digest(&settings.token)).await?;
         if known.is_some_and(|known| known.scopes.iter().any(|scope| scope == ADMIN)) {
             return Ok((settings.token, Minted::Before));
         }

@@ -51,9 +51,15 @@ pub(crate) struct Ended {
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     children: Vec<Supervised>,
+    /// Children that were asked to end while the others run on.
+    leaving: Vec<JoinHandle<()>>,
     ends: mpsc::Receiver<Ended>,
+    ended: mpsc::Sender<Ended>,
     /// Fires to kill instead of waiting.
     hurry: Shutdown,
+    coloured: bool,
+    /// Of the longest name.
+    width: usize,
 }
 
 #[derive(Debug)]
@@ -78,26 +84,53 @@ impl Supervisor {
     /// Starts all children at once; they wait for each other where they must.
     pub(crate) fn start(specs: Vec<Spec>, coloured: bool) -> Self {
         let width = specs.iter().map(|spec| spec.name.len()).max().unwrap_or(0);
-        let (sender, ends) = mpsc::channel(MAX_ENDS);
-        let hurry = Shutdown::new();
-        let start = |(position, spec): (usize, Spec)| {
-            let prefix = if coloured {
-                Prefix::coloured(&spec.name, width, position)
-            } else {
-                Prefix::plain(&spec.name, width)
-            };
-            let (tier, stop) = (spec.tier, Shutdown::new());
-            let keeper = Keeper {
-                spec,
-                prefix,
-                stop: stop.clone(),
-                hurry: hurry.clone(),
-                ends: sender.clone(),
-            };
-            Supervised { tier, stop, task: tokio::spawn(keeper.keep_running()) }
+        let (ended, ends) = mpsc::channel(MAX_ENDS);
+        let mut supervisor = Self {
+            children: Vec::with_capacity(specs.len()),
+            leaving: Vec::new(),
+            ends,
+            ended,
+            hurry: Shutdown::new(),
+            coloured,
+            width,
         };
-        let children = specs.into_iter().enumerate().map(start).collect();
-        Self { children, ends, hurry }
+        specs.into_iter().for_each(|spec| supervisor.add(spec));
+        supervisor
+    }
+
+    /// Starts one more child.
+    pub(crate) fn add(&mut self, spec: Spec) {
+        let prefix = if self.coloured {
+            Prefix::coloured(&spec.name, self.width, self.children.len())
+        } else {
+            Prefix::plain(&spec.name, self.width)
+        };
+        let (tier, stop) = (spec.tier, Shutdown::new());
+        let keeper = Keeper {
+            spec,
+            prefix,
+            stop: stop.clone(),
+            hurry: self.hurry.clone(),
+            ends: self.ended.clone(),
+        };
+        self.children.push(Supervised { tier, stop, task: tokio::spawn(keeper.keep_running()) });
+    }
+
+    /// Returns how many children of a tier run.
+    pub(crate) fn count(&self, tier: Tier) -> u32 {
+        let children = self.children.iter().filter(|child| child.tier == tier).count();
+        u32::try_from(children).unwrap_or(u32::MAX)
+    }
+
+    /// Asks the newest child of a tier to drain; it leaves when it has.
+    pub(crate) fn stop_last(&mut self, tier: Tier) {
+        let Some(position) = self.children.iter().rposition(|child| child.tier == tier) else {
+            return;
+        };
+        let child = self.children.remove(position);
+        child.stop.cancel();
+        self.leaving.retain(|task| !task.is_finished());
+        self.leaving.push(child.task);
     }
 
     /// Waits until a child ends although nobody asked it to. Cancel safe.
@@ -123,6 +156,11 @@ impl Supervisor {
                 if let Err(error) = (&mut child.task).await {
                     tracing::error!(tier.name = tier.as_str(), error = %error, "Keeper of a tier panicked.");
                 }
+            }
+        }
+        for task in self.leaving {
+            if let Err(error) = task.await {
+                tracing::error!(error = %error, "Keeper of a tier panicked.");
             }
         }
         hurrying.abort();

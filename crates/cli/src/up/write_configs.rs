@@ -1,11 +1,14 @@
 //! Writes each child's configuration, the same files that a tier reads in production.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tidegate_control::config::Environment;
 use tidegate_core::file;
 use tidegate_core::keys::PublicKey;
 
+use crate::up::backends::Backends;
 use crate::up::data::DataDir;
 use crate::up::ports::Ports;
 use crate::up::project::Project;
@@ -21,6 +24,7 @@ const CONTROL: &str = "control";
 /// Who is where.
 pub(crate) struct Layout<'a> {
     pub(crate) data: &'a DataDir,
+    pub(crate) backends: &'a Backends,
     pub(crate) project: &'a Project,
     pub(crate) ports: &'a Ports,
     pub(crate) public_key: PublicKey,
@@ -40,25 +44,37 @@ pub(crate) fn write(layout: &Layout<'_>) -> anyhow::Result<Vec<Spec>> {
         (Tier::Edge, tiers.edge.as_str(), edge(layout)),
     ]
     .into_iter()
-    .map(|(tier, name, content)| {
-        let config = layout.data.config(tier);
-        let text = toml::Table::try_from(content).context("a configuration must be TOML")?;
-        file::replace(&config, text.to_string().as_bytes(), file::READABLE)
-            .with_context(|| format!("{} can't be written", config.display()))?;
-        Ok(Spec { tier, name: name.to_owned(), config })
-    })
+    .map(|(tier, name, content)| spec(layout.data.config(tier), tier, name.to_owned(), content))
     .collect()
+}
+
+/// Writes the configuration of a further worker: as the first one's, with a port of its own.
+pub(crate) fn another_worker(layout: &Layout<'_>, number: u32) -> anyhow::Result<Spec> {
+    let config = layout.data.config(Tier::Worker).with_file_name(format!("worker-{number}.toml"));
+    let mut content = worker(layout);
+    content["listen"]["private"] = json!("127.0.0.1:0");
+    let name = format!("{}-{number}", layout.project.profile.tiers.worker);
+    spec(config, Tier::Worker, name, content)
+}
+
+fn spec(config: PathBuf, tier: Tier, name: String, content: Value) -> anyhow::Result<Spec> {
+    let text = toml::Table::try_from(content).context("a configuration must be TOML")?;
+    // It may name a server with its password.
+    file::replace(&config, text.to_string().as_bytes(), file::PRIVATE)
+        .with_context(|| format!("{} can't be written", config.display()))?;
+    Ok(Spec { tier, name, config })
 }
 
 fn api(layout: &Layout<'_>) -> Value {
     json!({
         "supervised": true,
-        "store": sqlite(&layout.data.store()),
-        "queue": sqlite(&layout.data.queue()),
+        "store": layout.backends.store_text,
+        "queue": layout.backends.queue_text,
         "listen": {
             "public": layout.ports.api.address(),
             "private": layout.ports.private(Tier::Api),
         },
+        "release": { "id": layout.release },
     })
 }
 
@@ -84,16 +100,19 @@ fn control(layout: &Layout<'_>) -> Value {
 fn worker(layout: &Layout<'_>) -> Value {
     json!({
         "supervised": true,
-        "store": sqlite(&layout.data.store()),
-        "queue": sqlite(&layout.data.queue()),
+        "store": layout.backends.store_text,
+        "queue": layout.backends.queue_text,
         "listen": { "private": layout.ports.private(Tier::Worker) },
+        "arrows": layout.project.profile.arrows,
+        "api": { "internal": [layout.ports.private(Tier::Api)] },
+        "release": { "id": layout.release },
     })
 }
 
 fn edge(layout: &Layout<'_>) -> Value {
     json!({
         "supervised": true,
-        "queue": sqlite(&layout.data.queue()),
+        "queue": layout.backends.queue_text,
         "listen": {
             "https": layout.ports.https.address(),
             "http": layout.ports.http.address(),
@@ -101,6 +120,7 @@ fn edge(layout: &Layout<'_>) -> Value {
         },
         "tls": { "development": layout.data.tls() },
         "cache": { "capacity_bytes": CACHE_BYTES },
+        "arrows": layout.project.profile.arrows,
         "control": {
             "address": layout.ports.control.address(),
             "public_key": layout.public_key.to_hex(),
@@ -108,9 +128,4 @@ fn edge(layout: &Layout<'_>) -> Value {
             "state": layout.data.edge(),
         },
     })
-}
-
-fn sqlite(path: &std::path::Path) -> String {
-    // The data directory's name was checked to be UTF-8.
-    format!("sqlite:{}", path.display())
 }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use tidegate_core::edge_plan::Refresh;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::contract::{
-    Bucket, Column, Contract, Dataset, Endpoint, Field, Formula, GroupPart, Measure, Source,
+    Bucket, Cache, Column, Contract, Dataset, Endpoint, Field, Formula, GroupPart, Measure, Source,
     Stored, View,
 };
 
@@ -42,11 +43,24 @@ fn contract_text(contract: &Contract) -> String {
     parts.extend(contract.views.iter().map(|view| view_text(view, contract.dataset_of(view))));
     parts.extend(contract.endpoints.iter().map(|endpoint| {
         let Endpoint { name, hash, timeout, concurrency, rate, freshness_slo, .. } = endpoint;
-        let cache = endpoint.cache;
-        format!("endpoint {name} {hash} {cache:?} {timeout:?} {concurrency} {rate:?} {freshness_slo:?}\n")
+        let cache = cache_text(endpoint.cache);
+        format!(
+            "endpoint {name} {hash} {cache} {timeout:?} {concurrency} {rate:?} {freshness_slo:?}\n"
+        )
     }));
     parts.sort_unstable();
     format!("product {} {}\n{}", contract.name, contract.version, parts.concat())
+}
+
+/// The cache policy; what is the default adds nothing, so that contracts that were stored before
+/// there was a choice keep their hash.
+fn cache_text(cache: Cache) -> String {
+    let Cache { ttl_s, swr_s, sie_s, refresh } = cache;
+    let refresh = match refresh {
+        Refresh::Api => "",
+        Refresh::Worker => ", refresh: worker",
+    };
+    format!("Cache {{ ttl_s: {ttl_s}, swr_s: {swr_s}, sie_s: {sie_s}{refresh} }}")
 }
 
 fn dataset_text(dataset: &Dataset) -> String {

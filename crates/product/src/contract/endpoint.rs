@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegate_core::edge_plan::Refresh;
 use tidegate_core::param::ParamPlan;
 
 use super::GroupPart;
@@ -128,7 +129,7 @@ pub struct Rate {
     pub per: Duration,
 }
 
-/// Cache policy of an endpoint, in seconds.
+/// Cache policy of an endpoint; spans in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
     /// Freshness lifetime in shared caches; 0: responses are not stored.
@@ -137,6 +138,8 @@ pub struct Cache {
     pub swr_s: u32,
     /// `stale-if-error`.
     pub sie_s: u32,
+    /// Who brings a stale response up to date while it is served.
+    pub refresh: Refresh,
 }
 
 // === impl Format ===

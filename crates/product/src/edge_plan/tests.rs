@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_core::edge_plan::{Access, CachePlan, EdgePlan};
+use tidegate_core::edge_plan::{Access, CachePlan, EdgePlan, Refresh};
 
 use super::edge_plan;
 use crate::fixture::{NOW, air, air_with};
@@ -64,6 +64,25 @@ fn access_and_cache_are_the_endpoints() {
     assert_eq!(of("worst"), (Access::Public, CachePlan::Respect));
     assert_eq!(of("raw"), (Access::Scoped, CachePlan::Off));
     assert_eq!(of("other"), (Access::Origin, CachePlan::Off));
+}
+
+#[test]
+fn workers_refresh_where_the_endpoint_says_so() {
+    let refreshes = |plan: &EdgePlan| -> Vec<Refresh> {
+        plan.routes.iter().map(|route| route.refresh).collect()
+    };
+    let plain = edge_plan(&air());
+    assert!(refreshes(&plain).iter().all(|refresh| *refresh == Refresh::Api));
+    let contract = air_with("swr = \"5m\"", "swr = \"5m\", refresh = \"worker\"");
+    let plan = edge_plan(&contract);
+    let series = plan.routes.iter().find(|route| route.name == "city_series").unwrap();
+    assert_eq!(series.refresh, Refresh::Worker);
+    // A matter of policy: stored responses stay what they were.
+    let epoch = |plan: &EdgePlan| {
+        plan.routes.iter().find(|route| route.name == "city_series").unwrap().epoch.clone()
+    };
+    assert_eq!(epoch(&plan), epoch(&plain));
+    assert_ne!(contract.hash, air().hash);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use tidegate_core::clock::Timestamp;
 use tidegate_product::rows::RejectedRow;
 use uuid::Uuid;
 
-use crate::sqlite::outbox::{self, IngestJob};
-use crate::sqlite::tables::dataset_table;
+use crate::sqlite::outbox;
+use crate::transform::message::IngestJob;
+use crate::transform::names::dataset_table;
 use crate::{Accepted, NewBatch, StoreError};
 
 /// Writes a batch whose rows are packed already, or finds the one that its key names.

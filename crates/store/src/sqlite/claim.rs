@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
 use uuid::Uuid;
 
-use crate::sqlite::contracts::Contracts;
+use crate::sqlite::contracts;
+use crate::transform::compiled::Compiled;
 use crate::transform::payload;
 use crate::{Claim, StoreError};
 
@@ -50,7 +51,7 @@ pub(super) fn claim(
 /// Loads the rows of a claimed batch; none if it was overtaken, applied and forgotten since.
 pub(super) fn load(
     sql: &Connection,
-    contracts: &Contracts,
+    compiled: &Compiled,
     held: Held,
 ) -> Result<Option<Claim>, StoreError> {
     let packed: Option<Vec<u8>> = sql
@@ -58,7 +59,7 @@ pub(super) fn load(
         .query_row((held.no,), |row| row.get(0))
         .optional()?;
     let Some(packed) = packed else { return Ok(None) };
-    let contract = contracts.get(sql, &held.product, held.contract)?;
+    let contract = contracts::get(sql, compiled, &held.product, held.contract)?;
     let Some((position, dataset)) = contract.contract.dataset(&held.dataset) else {
         return Err(StoreError::Corrupt {
             what: "batch",
@@ -82,13 +83,13 @@ pub(super) fn load(
 /// its rows were accepted, and a build that reads them may come.
 pub(super) fn load_all(
     sql: &Connection,
-    contracts: &Contracts,
+    compiled: &Compiled,
     held: Vec<Held>,
 ) -> Result<Vec<Claim>, StoreError> {
     let mut claims = Vec::with_capacity(held.len());
     for held in held {
         let id = held.id;
-        match load(sql, contracts, held) {
+        match load(sql, compiled, held) {
             Ok(claim) => claims.extend(claim),
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::error!(batch.id = %id, error = %error, "Batch could not be loaded.");

@@ -5,37 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
 use tidegate_core::notice::Notice;
-use tidegate_core::seq::{self, DataSeq};
 use uuid::Uuid;
 
 use crate::sqlite::accept::quarantine;
-use crate::sqlite::apply::{Attempt, Work};
 use crate::sqlite::outbox;
 use crate::transform::outcome::Outcome;
+use crate::transform::space::Space;
+use crate::transform::work::{Attempt, Work};
 use crate::{Applied, Claim, StoreError};
-
-/// Whose sequence it is, within this store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Space<'a> {
-    pub(super) tenant: &'a str,
-    pub(super) product: &'a str,
-}
-
-// === impl Space ===
-
-impl Space<'_> {
-    /// Returns a position in this space.
-    pub(super) fn at(self, incarnation: &str, seq: i64) -> DataSeq {
-        DataSeq {
-            space: seq::Space {
-                incarnation: incarnation.to_owned(),
-                tenant: self.tenant.to_owned(),
-                product: self.product.to_owned(),
-            },
-            seq: u64::try_from(seq).unwrap_or(0),
-        }
-    }
-}
 
 /// Takes one number for each space that was changed and marks the batches as applied.
 pub(super) fn finish(

@@ -6,7 +6,7 @@ use tidegate_core::job::INGEST;
 use tidegate_product::rows::RejectedRow;
 use uuid::Uuid;
 
-use crate::sqlite::commit::Space;
+use crate::transform::space::Space;
 use crate::{Backlog, Counts, JobState, JobStatus, StoreError};
 
 /// Most reasons in a job's document; all of them are in the quarantine.

@@ -5,16 +5,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::{OutboxEntry, OutboxMessage};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::StoreError;
-
-/// Version of the body of an ingest job.
-const INGEST_SCHEMA: u16 = 1;
+use crate::transform::message::{self, IngestJob};
 
 /// How long a line is left to the relay of the process that put it, at least.
 const COURTESY: Duration = Duration::from_secs(1);
@@ -37,14 +34,6 @@ struct Seen {
     left: i64,
 }
 
-/// What a job line is made from.
-pub(super) struct IngestJob<'a> {
-    pub(super) batch: Uuid,
-    pub(super) tenant: &'a str,
-    pub(super) product: &'a str,
-    pub(super) traceparent: Option<String>,
-}
-
 /// Puts the job that applies a batch.
 pub(super) fn put_job(
     sql: &Connection,
@@ -52,36 +41,12 @@ pub(super) fn put_job(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let batch = job.batch;
-    let message = OutboxMessage::Job(Job {
-        id: batch,
-        kind: INGEST.to_owned(),
-        schema: INGEST_SCHEMA,
-        lane: Lane::Default,
-        attempt: 0,
-        generation: 0,
-        tenant: job.tenant.to_owned(),
-        product: job.product.to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: job.traceparent,
-        enqueued_at: now,
-        deadline: None,
-        body: serde_json::json!({ "batch": batch }),
-    });
-    put(sql, "job", Some(batch), &message)
+    put(sql, "job", Some(batch), &message::ingest(job, now))
 }
 
 /// Puts a notice.
 pub(super) fn put_notice(sql: &Connection, notice: Notice) -> Result<(), StoreError> {
-    let kind = match &notice {
-        Notice::Purge { .. } => "purge",
-        Notice::Update(_) | Notice::Refreshed(_) => "cache",
-        Notice::JobsFinished { .. }
-        | Notice::JobsCancelled { .. }
-        | Notice::CanaryRevoked { .. }
-        | Notice::Revoked { .. } => "event",
-    };
+    let kind = message::kind(&notice);
     put(sql, kind, None, &OutboxMessage::Notice(notice))
 }
 

@@ -1,16 +1,12 @@
 //! The tables that every store has, whatever its products.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use tidegate_core::scope::hex;
 
 use crate::StoreError;
-use crate::sqlite::Identity;
+use crate::identity::Identity;
 
 /// Version of the statements below; raised with each change, which brings its own step.
 const VERSION: i64 = 2;
-
-/// Bytes of the secret that scope keys are made with.
-const SECRET_BYTES: usize = 32;
 
 const TABLES: &str = "
 create table dp_meta(
@@ -153,26 +149,18 @@ pub(super) fn migrate(sql: &Connection) -> Result<Identity, StoreError> {
             sql.execute_batch(TO_VERSION_2)?;
             Ok(identity)
         }
-        Some((version, _)) => Err(StoreError::Corrupt {
-            what: "schema",
-            reason: format!("it has version {version}, this build knows {VERSION}"),
-        }),
+        Some((found, _)) => Err(StoreError::Newer { found, known: VERSION }),
         None => Err(StoreError::Corrupt { what: "schema", reason: "dp_meta is empty".to_owned() }),
     }
 }
 
 fn create(sql: &Connection) -> Result<(), StoreError> {
-    let mut random = [0; SECRET_BYTES + 4];
-    getrandom::fill(&mut random).map_err(|error| StoreError::Corrupt {
-        what: "random source",
-        reason: error.to_string(),
-    })?;
-    let (secret, incarnation) = random.split_at(SECRET_BYTES);
+    let identity = Identity::random()?;
     sql.execute_batch(TABLES)?;
     sql.prepare("insert into dp_meta values(1, ?1, ?2, ?3)")?.execute((
         VERSION,
-        hex(incarnation),
-        secret,
+        &*identity.incarnation,
+        &*identity.scope_secret,
     ))?;
     Ok(())
 }

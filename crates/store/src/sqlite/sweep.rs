@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use tidegate_core::clock::Timestamp;
 
 use crate::StoreError;
-use crate::sqlite::outbox::{self, IngestJob};
+use crate::sqlite::outbox;
+use crate::transform::message::IngestJob;
 
 /// Most jobs put by one sweep.
 const MAX_JOBS: usize = 256;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegate_core::edge_plan::Refresh;
 use tidegate_core::param::ParamPlan;
 
 use super::Target;
@@ -73,11 +74,11 @@ pub(super) fn cache(
         }
         u32::try_from(span.value.as_secs()).ok()
     };
-    let cache = Cache {
-        ttl_s: seconds("ttl", "\"30s\"").unwrap_or(0),
-        swr_s: seconds("swr", "\"5m\"").unwrap_or(0),
-        sie_s: seconds("sie", "\"1h\"").unwrap_or(0),
-    };
+    let ttl_s = seconds("ttl", "\"30s\"").unwrap_or(0);
+    let swr_s = seconds("swr", "\"5m\"").unwrap_or(0);
+    let sie_s = seconds("sie", "\"1h\"").unwrap_or(0);
+    let refresh = section.text("refresh", "\"worker\"", problems);
+    let refresh = refresh.map_or(Refresh::Api, |word| parse_refresh(word, swr_s, problems));
     let tags = section.texts("tags", "[\"city\"]", problems);
     let vary = section.texts("vary_scope", "[\"tenant\"]", problems);
     section.finish(problems);
@@ -93,7 +94,26 @@ pub(super) fn cache(
     if let Some(tags) = tags {
         check_cache_tags(&tags, target, params, bindings, problems);
     }
-    cache
+    Cache { ttl_s, swr_s, sie_s, refresh }
+}
+
+fn parse_refresh(word: At<&str>, swr_s: u32, problems: &mut Problems) -> Refresh {
+    match word.value {
+        "api" => Refresh::Api,
+        "worker" => {
+            if swr_s == 0 {
+                let message = "workers refresh what is served stale; write swr = \"5m\" beside it";
+                problems.add(word.at, message);
+            }
+            Refresh::Worker
+        }
+        other => {
+            let message =
+                format!("'{other}' refreshes nothing; write refresh = \"api\" or \"worker\"");
+            problems.add(word.at, message);
+            Refresh::Api
+        }
+    }
 }
 
 /// `cache.tags` promises that a change elsewhere leaves a response alone: checks that it can.

@@ -371,6 +371,16 @@ fn answers_and_policies_of_endpoints_are_checked() {
     );
     check(
         "view = \"hours\"",
+        &with("cache = { ttl = \"1s\", swr = \"1s\", refresh = \"edge\" }"),
+        &["25: 'edge' refreshes nothing; write refresh = \"api\" or \"worker\""],
+    );
+    check(
+        "view = \"hours\"",
+        &with("cache = { ttl = \"1s\", refresh = \"worker\" }"),
+        &["25: workers refresh what is served stale; write swr = \"5m\" beside it"],
+    );
+    check(
+        "view = \"hours\"",
         &with("cache = { tags = [\"note\"] }"),
         &[
             "25: view 'hours' is tagged by [city]; write cache.tags with just these, or change the view's tags",

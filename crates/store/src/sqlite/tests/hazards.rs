@@ -39,7 +39,7 @@ async fn a_commit_that_changes_nothing_takes_no_number_and_purges_nothing() {
     let id = fixture.accept(&[row(1, "oslo", 1, 100)]).await;
     let claim = fixture.claim(id).await;
     fixture.store.apply(vec![claim], NOW).await.unwrap();
-    assert_eq!(fixture.seq(), 1);
+    assert_eq!(fixture.seq().await, 1);
     assert_eq!(fixture.take_purges().await, []);
     // What was sent is visible since the first commit.
     let job = fixture.store.job(TENANT, id).await.unwrap().unwrap();
@@ -54,7 +54,7 @@ async fn rows_in_any_order_give_the_same_groups() {
         fixture.ingest(&rows).await;
     }
     assert_eq!(fixture.drift(), 0);
-    assert_eq!(fixture.seq(), 6);
+    assert_eq!(fixture.seq().await, 6);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_worker_that_was_overtaken_has_no_effect() {
     assert_eq!(early, [Applied::Overtaken(batch)]);
     assert_eq!(fixture.number("select count(*) from d_air_readings"), 0);
     fixture.store.apply(vec![owner], NOW).await.unwrap();
-    assert_eq!((fixture.drift(), fixture.seq()), (0, 1));
+    assert_eq!((fixture.drift(), fixture.seq().await), (0, 1));
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn apply_naively(fixture: &Fixture, claim: Claim) {
         let contract = Arc::clone(&claim.contract);
         let dataset = &contract.contract.datasets[0];
         let all: Vec<u32> = (0..u32::try_from(claim.rows.len()).unwrap()).collect();
-        let work = crate::sqlite::apply::Work { prepared: prepare(dataset, &claim.rows), claim };
+        let work = crate::transform::work::Work { prepared: prepare(dataset, &claim.rows), claim };
         insert::insert_rows(sql, &work)?;
         for view in &contract.contract.views {
             let new = [NewRows { rows: &work.claim.rows, new: &all }];
@@ -136,13 +136,13 @@ async fn a_full_disk_leaves_everything_as_it_was() {
     // No room for a further page.
     fixture.write("pragma max_page_count = 1").await;
     let full = fixture.store.apply(vec![claim], NOW).await;
-    assert!(matches!(full, Err(StoreError::Unavailable(tidegate_sqlite::Error::Full))), "{full:?}");
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
     assert_eq!(fixture.number("select count(*) from d_air_readings"), 0);
     fixture.write("pragma max_page_count = 1000000").await;
     let claim = fixture.claim(batch).await;
     let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
     assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == 2_000));
-    assert_eq!((fixture.drift(), fixture.seq()), (0, 1));
+    assert_eq!((fixture.drift(), fixture.seq().await), (0, 1));
 }
 
 #[tokio::test]

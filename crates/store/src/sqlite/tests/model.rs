@@ -62,7 +62,7 @@ impl Model {
 
 fn stored_groups(fixture: &Fixture) -> BTreeMap<Group, Totals> {
     let contract = &fixture.contract.contract;
-    let table = crate::sqlite::tables::view_table("air", &contract.views[0]);
+    let table = crate::transform::names::view_table("air", &contract.views[0]);
     let text =
         format!("select city, _bucket, _rows, _sum_value, _min_value, _max_level from {table}");
     let groups = fixture.store.database.read(|sql| {
@@ -115,7 +115,7 @@ async fn check((batches, at_once, claimed_twice): (Vec<Vec<Row>>, usize, Vec<boo
         commits += u64::from(before < model.rows.len());
     }
     assert_eq!(stored_groups(&fixture), model.groups());
-    assert_eq!(fixture.seq(), commits);
+    assert_eq!(fixture.seq().await, commits);
     assert_eq!(fixture.drift(), 0);
 }
 

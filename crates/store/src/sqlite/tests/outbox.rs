@@ -86,10 +86,11 @@ async fn one_commit_of_many_batches_sends_one_purge_and_one_notice_of_jobs() {
             "acme/air/v:kind_day",
         ]
     );
-    let versions = |tag: &str| fixture.store.versions("acme", "air", &[tag.to_owned()]).unwrap();
-    assert_eq!(versions("acme/air/v:city_hour:city=oslo").newest, 1);
-    assert_eq!(versions("acme/air/v:city_hour:city=bonn").newest, 0);
-    assert_eq!(versions("acme/air/v:kind_day").applied_at, Some(NOW));
+    let versions =
+        async |tag: &str| fixture.store.versions("acme", "air", &[tag.to_owned()]).await.unwrap();
+    assert_eq!(versions("acme/air/v:city_hour:city=oslo").await.newest, 1);
+    assert_eq!(versions("acme/air/v:city_hour:city=bonn").await.newest, 0);
+    assert_eq!(versions("acme/air/v:kind_day").await.applied_at, Some(NOW));
 }
 
 #[tokio::test]

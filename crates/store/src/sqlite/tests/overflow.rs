@@ -41,7 +41,7 @@ async fn a_negative_sum_overflows_too() {
 }
 
 async fn check_that_the_second_fails(fixture: &Fixture, batches: &[uuid::Uuid; 3]) {
-    let before = fixture.seq();
+    let before = fixture.seq().await;
     let claims = fixture.store.claim(batches, NOW).await.unwrap();
     let mut applied = fixture.store.apply(claims, NOW).await.unwrap();
     applied.sort_by_key(|applied| match applied {
@@ -58,7 +58,7 @@ async fn check_that_the_second_fails(fixture: &Fixture, batches: &[uuid::Uuid; 3
     assert_eq!((job.state, job.error.as_ref()), (JobState::Failed, Some(reason)));
     assert_eq!(fixture.drift(), 0);
     // The batches that were applied share one number, and all three are told as finished.
-    assert_eq!(fixture.seq(), before + 1);
+    assert_eq!(fixture.seq().await, before + 1);
     let finished =
         fixture.take_outbox().await.into_iter().rev().find_map(|message| match message {
             tidegate_core::outbox::OutboxMessage::Notice(

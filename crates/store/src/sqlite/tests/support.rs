@@ -11,7 +11,9 @@ use tidegate_core::outbox::{OutboxMessage, OutboxSource as _};
 use tidegate_product::contract::{GroupPart, Stored, View};
 use uuid::Uuid;
 
-use crate::sqlite::tables::{dataset_table, part_column, parts, quoted, stored_column, view_table};
+use crate::transform::names::{
+    dataset_table, part_column, parts, quoted, stored_column, view_table,
+};
 use crate::{Accepted, Applied, Claim, Counts, NewBatch, SqliteStore, Store as _, StoredContract};
 
 /// Sunday, 2026-11-22T12:00:00Z.
@@ -143,8 +145,8 @@ impl Fixture {
         written.await.unwrap();
     }
 
-    pub(super) fn seq(&self) -> u64 {
-        self.store.versions(TENANT, "air", &[]).unwrap().seq.seq
+    pub(super) async fn seq(&self) -> u64 {
+        self.store.versions(TENANT, "air", &[]).await.unwrap().seq.seq
     }
 
     /// Takes all outbox lines.

@@ -19,10 +19,10 @@ fn token(name: &str, digest: &str) -> NewToken {
 async fn a_token_is_found_by_its_digest_from_any_process() {
     let fixture = Fixture::new().await;
     fixture.store.create_token(token("ci", "d1"), NOW).await.unwrap();
-    let found = fixture.other().find_token("d1").unwrap().unwrap();
+    let found = fixture.other().find_token("d1").await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.scopes.len()), ("ci", 2));
     assert_eq!(fixture.store.tokens().await.unwrap(), [found]);
-    assert!(fixture.store.find_token("d2").unwrap().is_none());
+    assert!(fixture.store.find_token("d2").await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_revoked_token_is_gone_and_told() {
     fixture.store.create_token(token("ci", "d1"), NOW).await.unwrap();
     assert!(fixture.store.revoke_token("ci").await.unwrap());
     assert!(!fixture.store.revoke_token("ci").await.unwrap());
-    assert!(fixture.store.find_token("d1").unwrap().is_none());
+    assert!(fixture.store.find_token("d1").await.unwrap().is_none());
     let told = OutboxMessage::Notice(Notice::Revoked { credential: "d1".to_owned() });
     assert_eq!(fixture.take_outbox().await, [told]);
 }

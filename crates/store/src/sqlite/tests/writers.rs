@@ -103,8 +103,8 @@ async fn tenants_share_nothing() {
     let claim = fixture.claim(id).await;
     let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
     assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == 1));
-    let seq = |tenant| fixture.store.versions(tenant, "air", &[]).unwrap().seq;
-    assert_eq!((seq(TENANT).seq, seq("zeta").seq), (1, 1));
-    assert_ne!(seq(TENANT).space, seq("zeta").space);
+    let seq = async |tenant| fixture.store.versions(tenant, "air", &[]).await.unwrap().seq;
+    assert_eq!((seq(TENANT).await.seq, seq("zeta").await.seq), (1, 1));
+    assert_ne!(seq(TENANT).await.space, seq("zeta").await.space);
     assert_eq!(fixture.drift(), 0);
 }

@@ -21,7 +21,6 @@ use crate::authenticate::Principal;
 use crate::authorize::{self, WRITE};
 use crate::error::{Refusal, RowProblem, row_problems};
 use crate::stack::routed;
-use crate::waiting::is_final;
 
 /// Jobs of one answer, unless the request says how many.
 const PAGE: usize = 100;
@@ -136,11 +135,7 @@ async fn page(
     Ok(document(Page { jobs: jobs.iter().map(Document::of).collect(), next }))
 }
 
-async fn end(
-    app: &App,
-    id: Option<Path<Uuid>>,
-    headers: &HeaderMap,
-) -> Result<Response, Refusal> {
+async fn end(app: &App, id: Option<Path<Uuid>>, headers: &HeaderMap) -> Result<Response, Refusal> {
     let (principal, job) = find(app, id, headers).await?;
     authorize::check(&principal, WRITE, &job.product)?;
     match app.store.cancel(&principal.tenant, job.id, Timestamp::now()).await? {
@@ -171,7 +166,7 @@ fn unknown() -> Refusal {
 /// Returns the answer that describes a job.
 pub(crate) fn answer(job: &JobStatus) -> Response {
     let mut response = document(Document::of(job));
-    if !is_final(job.state) {
+    if !job.state.is_final() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

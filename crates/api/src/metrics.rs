@@ -87,7 +87,10 @@ impl Metrics {
                 "tidegate_api_desired_workers",
                 "Workers that the load asks for, as /internal/scaling says.",
             )?,
-            dead_letters: gauge("tidegate_api_dead_letters", "Dead letters that nobody has decided on.")?,
+            dead_letters: gauge(
+                "tidegate_api_dead_letters",
+                "Dead letters that nobody has decided on.",
+            )?,
             other,
         })
     }

@@ -53,10 +53,8 @@ fn decide(
         let held = in_queue.map_or(0, |depth| depth.unacked).max(busy);
         let waits = in_queue.map_or(0, |depth| depth.ready);
         let known = in_store.map_or(0, |known| known.waiting);
-        let lane_oldest = [
-            in_queue.and_then(|depth| depth.oldest),
-            in_store.and_then(|known| known.oldest),
-        ];
+        let lane_oldest =
+            [in_queue.and_then(|depth| depth.oldest), in_store.and_then(|known| known.oldest)];
         let lane_oldest = lane_oldest.into_iter().flatten().min();
         ready = ready.saturating_add(waits.max(known.saturating_sub(held)));
         unacked = unacked.saturating_add(held);

@@ -5,6 +5,8 @@
 
 mod batch;
 mod canary;
+#[cfg(test)]
+mod conformance;
 mod contract;
 mod dead_letter;
 mod error;

@@ -64,7 +64,7 @@ pub(super) struct Consuming {
 
 /// What a consumer waited for.
 enum Event {
-    Message(message::Delivery),
+    Message(Box<message::Delivery>),
     Copied(Vec<u64>),
 }
 
@@ -250,13 +250,13 @@ impl Consumer for AmqpConsumer {
             let event = match &mut self.copying {
                 Some(copying) => tokio::select! {
                     biased;
-                    message = self.consuming.next() => Event::Message(message?),
+                    message = self.consuming.next() => Event::Message(Box::new(message?)),
                     copied = copying => Event::Copied(copied),
                 },
-                None => Event::Message(self.consuming.next().await?),
+                None => Event::Message(Box::new(self.consuming.next().await?)),
             };
             match event {
-                Event::Message(message) => self.receive(message),
+                Event::Message(message) => self.receive(*message),
                 Event::Copied(originals) => self.copied(originals),
             }
         }

@@ -110,13 +110,10 @@ async fn a_message_that_is_no_job_is_kept_aside_and_holds_up_nothing() {
     assert_eq!(number(&take(&mut *consumer, 1).await[0]), 1);
     assert_waits(consumer.next()).await;
     let mut letters = queue.dead_letters(5).await.unwrap();
-    let mut taking = std::pin::pin!(letters.next());
-    let letter = loop {
-        // The consumer keeps it aside while it waits.
-        tokio::select! {
-            letter = &mut taking => break letter.unwrap(),
-            delivery = consumer.next() => panic!("{delivery:?}"),
-        }
+    // The consumer keeps it aside while it waits.
+    let letter = tokio::select! {
+        letter = soon(letters.next()) => letter.unwrap(),
+        delivery = consumer.next() => panic!("{delivery:?}"),
     };
     assert_eq!(
         (letter.body.as_slice(), letter.job, letter.lane),

@@ -21,7 +21,6 @@ use crate::authenticate::Principal;
 use crate::authorize::{self, WRITE};
 use crate::error::{Refusal, RowProblem, row_problems};
 use crate::stack::routed;
-use crate::waiting::is_final;
 
 /// Jobs of one answer, unless the request says how many.
 const PAGE: usize = 100;
@@ -167,7 +166,7 @@ fn unknown() -> Refusal {
 /// Returns the answer that describes a job.
 pub(crate) fn answer(job: &JobStatus) -> Response {
     let mut response = document(Document::of(job));
-    if !is_final(job.state) {
+    if !job.state.is_final() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

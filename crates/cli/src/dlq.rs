@@ -6,9 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use tidegate_core::clock::{Timestamp, parse_span};
-use tidegate_store::{
-    DeadFilter, DeadLetter, DeadLetters as _, DeadState, MAX_LETTERS, SharedStore,
-};
+use tidegate_store::{DeadFilter, DeadLetter, DeadState, MAX_LETTERS, SharedStore};
 
 use crate::args::Target;
 use crate::failure::Failure;
@@ -128,7 +126,12 @@ pub async fn run(command: Dlq, output: Output) -> Result<(), Failure> {
     }
 }
 
-async fn list(which: &Which, state: State, target: &Target, output: Output) -> Result<(), Failure> {
+async fn list(
+    which: &Which,
+    state: State,
+    target: &Target,
+    output: Output,
+) -> Result<(), Failure> {
     let store = open(target).await?;
     let filter = DeadFilter { state: state.into(), ..which.filter(Timestamp::now()) };
     let letters = store.dead_letters(&filter).await.context("dead letters can't be read")?;
@@ -187,7 +190,7 @@ async fn decide(words: Decide, decision: Decision, output: Output) -> Result<(),
     let matched = store.count_dead(&filter).await.context("dead letters can't be counted")?;
     let by = operator();
     let decided = match (dry_run, decision) {
-        (true, _) => 0,
+        (true, _) => Ok(0),
         (false, Decision::Requeue) => store.requeue_dead(&filter, &by, now).await,
         (false, Decision::Discard) => store.discard_dead(&filter, &by, now).await,
     }

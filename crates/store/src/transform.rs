@@ -16,4 +16,10 @@ pub(crate) mod outcome;
 
 pub(crate) mod effects;
 
+pub(crate) mod heat;
+pub(crate) mod lease;
+pub(crate) mod letter;
+pub(crate) mod redact;
+pub(crate) mod retention;
+
 pub(crate) mod plan;

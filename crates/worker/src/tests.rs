@@ -14,7 +14,7 @@ use tidegate_core::shutdown::Shutdown;
 use tidegate_product::contract::Contract;
 use tidegate_product::rows::Rows;
 use tidegate_queue::{Depth, SharedQueue, SqliteQueue};
-use tidegate_store::{Applied, Claim, Counts, StoreError, StoredContract};
+use tidegate_store::{Applied, Changes, Claim, Counts, StoreError, StoredContract};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -108,6 +108,7 @@ impl Batches for Fake {
                 dataset: 0,
                 fence: *fence,
                 attempts: *fence,
+                unfinished: 1,
                 rows: Rows::default(),
                 lines: Vec::new(),
             })
@@ -115,7 +116,7 @@ impl Batches for Fake {
         Ok(batches.iter().filter_map(claim).collect())
     }
 
-    async fn apply(&self, claims: Vec<Claim>, _now: Timestamp) -> Result<Vec<Applied>, StepError> {
+    async fn apply(&self, claims: Vec<Claim>, _now: Timestamp) -> Result<Changes, StepError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
         let left = self.refusals.load(Ordering::SeqCst);
@@ -123,7 +124,8 @@ impl Batches for Fake {
             self.refusals.store(left - 1, Ordering::SeqCst);
             return Err(StoreError::from(tidegate_sqlite::Error::Full).into());
         }
-        Ok(claims.iter().map(|claim| self.apply_one(claim)).collect())
+        let applied = claims.iter().map(|claim| self.apply_one(claim)).collect();
+        Ok(Changes { applied, purges: Vec::new() })
     }
 }
 

@@ -12,6 +12,7 @@ use tidegate_core::tag;
 use tidegate_product::contract::View;
 use tidegate_product::fold;
 
+use crate::sqlite::claim;
 use crate::sqlite::commit::{self, Ended};
 use crate::sqlite::insert::insert_rows;
 use crate::sqlite::merge::{Refused, merge};
@@ -19,7 +20,7 @@ use crate::sqlite::outbox;
 use crate::transform::effects::{self, NewRows};
 use crate::transform::space::Space;
 use crate::transform::work::{Attempt, Work};
-use crate::{Applied, Claim, StoreError};
+use crate::{Applied, Changes, Claim, StoreError};
 
 /// Applies all batches whose claim is still good.
 pub(super) fn apply(
@@ -27,13 +28,14 @@ pub(super) fn apply(
     incarnation: &str,
     works: &[Work],
     now: Timestamp,
-) -> Result<Vec<Applied>, StoreError> {
+) -> Result<Changes, StoreError> {
     let mut applied = Vec::with_capacity(works.len());
     let mut held = Vec::with_capacity(works.len());
     for work in works {
         if is_held(sql, &work.claim)? {
             held.push(work);
         } else {
+            claim::release(sql, work.claim.hold())?;
             applied.push(Applied::Overtaken(work.claim.id));
         }
     }
@@ -56,12 +58,13 @@ pub(super) fn apply(
             }
         }
     }
-    applied.extend(commit::finish(sql, incarnation, done, now)?);
+    let mut changes = commit::finish(sql, incarnation, done, now)?;
+    applied.append(&mut changes.applied);
     let jobs: Vec<_> = applied.iter().filter_map(finished).collect();
     if !jobs.is_empty() {
         outbox::put_notice(sql, Notice::JobsFinished { jobs })?;
     }
-    Ok(applied)
+    Ok(Changes { applied, ..changes })
 }
 
 fn finished(applied: &Applied) -> Option<uuid::Uuid> {

@@ -104,10 +104,10 @@ async fn check((batches, at_once, claimed_twice): (Vec<Vec<Row>>, usize, Vec<boo
         if twice {
             let zombies =
                 std::mem::replace(&mut claims, fixture.store.claim(&ids, NOW).await.unwrap());
-            let applied = fixture.store.apply(zombies, NOW).await.unwrap();
+            let applied = fixture.store.apply(zombies, NOW).await.unwrap().applied;
             assert!(applied.iter().all(|it| matches!(it, Applied::Overtaken(_))));
         }
-        let applied = fixture.store.apply(claims, NOW).await.unwrap();
+        let applied = fixture.store.apply(claims, NOW).await.unwrap().applied;
         let before = model.rows.len();
         for ((rows, id), applied) in chunk.iter().zip(&ids).zip(&applied) {
             assert_eq!(applied, &Applied::Done(*id, model.apply(rows)));

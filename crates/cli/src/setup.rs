@@ -21,7 +21,7 @@ use crate::up::seed;
 pub struct Args {
     /// The product that the deployment serves.
     pub product: PathBuf,
-    /// The store, such as postgres://USER@HOST/DATABASE?password_file=FILE.
+    /// The store: the URL of a PostgreSQL, whose `password_file=FILE` keeps the password out of it.
     #[arg(long, value_name = "BACKEND", env = "TIDEGATE_STORE")]
     pub store: String,
     /// Which deployment: gq-ztfutjv, 4pnihc40q-yj, or the path of a profile.

@@ -23,7 +23,11 @@ fn summary(answer: &Value) -> Vec<(u64, f64, f64)> {
 }
 
 async fn rows_become_cached_answers(project: &str) {
-    let stack = Stack::start_project(project).await;
+    rows_become_cached_answers_in(Stack::start_project(project).await).await;
+}
+
+/// The main path from end to end, on whatever the stack runs.
+pub(crate) async fn rows_become_cached_answers_in(stack: Stack) {
     let client = stack.client();
 
     let rows =
@@ -118,7 +122,7 @@ async fn data_survives_a_restart() {
     let token = stack.ready("admin_token").to_owned();
     ingest(&stack.client(), &row("a", "oslo", 1, "4")).await;
 
-    let stack = stack.restart("gq-ztfutjv").await;
+    let stack = stack.restart().await;
     let client = stack.client().with_token(&token);
     let answer = client.get(&series("oslo")).await.expect(200);
     assert_eq!(summary(&answer.json()), [(1, 4.0, 4.0)]);

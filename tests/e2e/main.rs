@@ -8,6 +8,7 @@ mod data_path;
 mod demo;
 mod faults;
 mod freshness;
+mod servers;
 mod stand_alone;
 mod supervision;
 mod tidy;

@@ -6,6 +6,7 @@
 mod client;
 mod origin;
 mod process;
+mod servers;
 mod stack;
 
 use std::future::Future;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use client::{Client, Reply};
 pub use origin::{Origin, Scripted};
 pub use process::{Finished, Process, children_of, run, signal, tidegate};
+pub use servers::{Servers, control};
 pub use stack::{Stack, Tier};
 
 /// Longest wait for a condition; far beyond what any of them takes.

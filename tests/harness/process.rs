@@ -54,6 +54,19 @@ pub async fn run(arguments: &[&str]) -> Finished {
     }
 }
 
+// === impl Finished ===
+
+impl Finished {
+    /// Reads its standard output as one JSON document.
+    ///
+    /// # Panics
+    /// It is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.stdout, self.stderr))
+    }
+}
+
 // === impl Process ===
 
 impl Process {

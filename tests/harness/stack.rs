@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Client, Finished, PATIENCE, Process, children_of, eventually, run};
+use crate::{Client, Finished, PATIENCE, Process, Servers, children_of, eventually, run};
 
 /// The tiers that `up` starts, by their subcommands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Stack {
     /// The line that says where everything is.
     pub ready: Value,
     directory: TempDir,
+    /// What `up` was told beside where to listen.
+    words: Vec<String>,
 }
 
 // === impl Tier ===
@@ -62,14 +64,33 @@ impl Stack {
     /// # Panics
     /// It does not become ready.
     pub async fn start_project(project: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        Self::start_in(directory, project).await
+        Self::start_with(&["--project", project]).await
     }
 
-    async fn start_in(directory: TempDir, project: &str) -> Self {
+    /// Starts a project on servers.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub async fn start_on(servers: &Servers, words: &[&str]) -> Self {
+        let backends = ["--store", &servers.store, "--queue", &servers.queue];
+        Self::start_with(&[&backends, words].concat()).await
+    }
+
+    /// Starts a stack in a new directory with further words for `up`.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub async fn start_with(words: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Self::start_in(directory, words).await
+    }
+
+    async fn start_in(directory: TempDir, words: Vec<String>) -> Self {
         let data = directory.path().join("data");
-        let mut arguments = vec!["up", "--project", project, "--data"];
+        let mut arguments = vec!["up", "--data"];
         arguments.push(data.to_str().expect("the path is text"));
+        arguments.extend(words.iter().map(String::as_str));
         for address in ["--https", "--http", "--control"] {
             arguments.extend([address, "127.0.0.1:0"]);
         }
@@ -79,17 +100,17 @@ impl Stack {
         let line = line.expect("up must become ready").expect("its output is text");
         let ready = line.expect("up must print its ready line before it ends");
         let ready = serde_json::from_str(&ready).expect("the ready line must be JSON");
-        Self { up, ready, directory }
+        Self { up, ready, directory, words }
     }
 
     /// Stops the stack as an operator does, and starts it again on the same data.
     ///
     /// # Panics
     /// It does not stop cleanly or does not start.
-    pub async fn restart(mut self, project: &str) -> Self {
+    pub async fn restart(mut self) -> Self {
         self.up.signal("TERM").await;
         assert!(self.up.ended().await.success(), "SIGTERM must end in exit status 0");
-        Self::start_in(self.directory, project).await
+        Self::start_in(self.directory, self.words).await
     }
 
     /// Runs a command of the binary against this stack's data directory, to its end.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use tidegate_queue::SharedQueue;
 use tidegate_store::SharedStore;
 use tokio::sync::Semaphore;
 
+use crate::admin::Release;
 use crate::authenticate::Credentials;
 use crate::backlog::Backlog;
 use crate::body::Memory;
@@ -19,6 +21,8 @@ use crate::waiting::Waiting;
 /// instances for longer than a second; the store holds all state.
 pub(crate) struct App {
     pub(crate) store: SharedStore,
+    pub(crate) queue: SharedQueue,
+    pub(crate) release: Release,
     pub(crate) limits: Limits,
     pub(crate) catalog: SharedCatalog,
     pub(crate) credentials: Credentials,
@@ -36,12 +40,18 @@ pub(crate) struct RouteSeries {
     pub(crate) ingest: Arc<Series>,
     pub(crate) job: Arc<Series>,
     pub(crate) groups: Arc<Series>,
+    pub(crate) admin: Arc<Series>,
 }
 
 // === impl App ===
 
 impl App {
-    pub(crate) fn new(store: SharedStore, catalog: SharedCatalog, limits: Limits) -> Self {
+    pub(crate) fn new(
+        (store, queue): (SharedStore, SharedQueue),
+        release: Release,
+        catalog: SharedCatalog,
+        limits: Limits,
+    ) -> Self {
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             catalog,
@@ -55,8 +65,11 @@ impl App {
                 ingest: metrics().series("ingest"),
                 job: metrics().series("job"),
                 groups: metrics().series("groups"),
+                admin: metrics().series("admin"),
             },
             store,
+            queue,
+            release,
             limits,
         }
     }

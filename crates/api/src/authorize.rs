@@ -9,6 +9,8 @@ use crate::error::Refusal;
 pub(crate) const READ: &str = "read";
 /// Sending rows to a product.
 pub(crate) const WRITE: &str = "write";
+/// Administration of a product; includes reading and writing.
+pub(crate) const ADMIN: &str = "admin";
 
 /// Checks that the token may do `action` to `product`.
 pub(crate) fn check(principal: &Principal, action: &str, product: &str) -> Result<(), Refusal> {

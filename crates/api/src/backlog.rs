@@ -46,6 +46,7 @@ impl Backlog {
         metrics().backlog_batches.set(gauge(backlog.batches));
         metrics().backlog_age_seconds.set(gauge(age));
         metrics().outbox_lines.set(gauge(backlog.outbox));
+        metrics().dead_letters.set(gauge(backlog.dead));
     }
 }
 

@@ -6,7 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use tidegate_core::backend::{QueueBackend, StoreBackend};
 use tidegate_core::config::{Checked, address, keep};
+use tidegate_core::job::Arm;
+use tidegate_core::scale::Target;
 use tidegate_core::telemetry::LogConfig;
+
+pub use crate::admin::Release;
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub struct Config {
     pub listen: Listen,
     /// Bounds.
     pub limits: Limits,
+    /// Which release this is, and on which arm.
+    pub release: Release,
     /// Logs.
     pub log: LogConfig,
     /// End when standard input closes.
@@ -49,6 +55,8 @@ pub struct Limits {
     pub waiting: usize,
     /// Batches accepted and not yet applied; beyond it ingest is refused. Default: 10 000.
     pub backlog_batches: u64,
+    /// What the pool of workers is to reach; only reported.
+    pub scale: Target,
 }
 
 /// The configuration as written.
@@ -61,6 +69,10 @@ pub struct RawConfig {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    scale: Target,
+    #[serde(default)]
+    release: RawRelease,
+    #[serde(default)]
     log: LogConfig,
     #[serde(default)]
     supervised: bool,
@@ -71,6 +83,13 @@ pub struct RawConfig {
 struct RawListen {
     public: String,
     private: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRelease {
+    id: Option<String>,
+    arm: Arm,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +114,7 @@ impl Default for Limits {
             body_bytes: 256 << 20,
             waiting: 256,
             backlog_batches: 10_000,
+            scale: Target::default(),
         }
     }
 }
@@ -110,11 +130,17 @@ impl Checked for Config {
         let queue = keep("queue", raw.queue.parse::<QueueBackend>(), &mut problems);
         let public = keep("listen.public", address(&raw.listen.public), &mut problems);
         let private = keep("listen.private", address(&raw.listen.private), &mut problems);
-        let limits = raw.limits.check(&mut problems);
+        let mut limits = raw.limits.check(&mut problems);
+        limits.scale = raw.scale;
+        let release = Release { id: raw.release.id, arm: raw.release.arm };
+        if release.arm == Arm::Canary && release.id.is_none() {
+            problems.push("release.id: a canary needs the id of its release".to_owned());
+        }
         match (store, queue, public, private) {
             (Some(store), Some(queue), Some(public), Some(private)) if problems.is_empty() => {
                 let listen = Listen { public, private };
-                Ok(Self { store, queue, listen, limits, log: raw.log, supervised: raw.supervised })
+                let RawConfig { log, supervised, .. } = raw;
+                Ok(Self { store, queue, listen, limits, release, log, supervised })
             }
             _ => Err(problems),
         }
@@ -141,6 +167,7 @@ impl RawLimits {
             body_bytes: size(positive("body_bytes", self.body_bytes)),
             waiting: size(self.waiting),
             backlog_batches: positive("backlog_batches", self.backlog_batches),
+            scale: Target::default(),
         }
     }
 }

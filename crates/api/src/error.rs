@@ -90,6 +90,10 @@ pub(crate) enum Refusal {
     Timeout,
     #[error("the store failed")]
     Store(#[source] StoreError),
+    #[error("the queue failed")]
+    Queue(#[source] QueueError),
+    #[error("{0}")]
+    TooLate(String),
     #[error("a handler failed: {0}")]
     Internal(String),
 }
@@ -125,7 +129,8 @@ impl Refusal {
             Self::Plan(_) | Self::RowsRejected(..) | Self::KeyReused | Self::Finish(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            Self::Overloaded | Self::EndpointBusy | Self::Backlog => {
+            Self::TooLate(_) => StatusCode::CONFLICT,
+            Self::Overloaded | Self::EndpointBusy | Self::Backlog | Self::Queue(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -165,6 +170,8 @@ impl Refusal {
             Self::Overloaded => ("overloaded", "The api is busy"),
             Self::EndpointBusy => ("endpoint_busy", "The endpoint is busy"),
             Self::Backlog => ("backlog", "Ingest is behind"),
+            Self::TooLate(_) => ("too_late", "The job has ended"),
+            Self::Queue(_) => ("queue_unavailable", "The queue can't be used"),
             Self::Timeout => ("timeout", "The answer took too long"),
             Self::Internal(_) => ("internal", "The api failed"),
             Self::Store(error) => store_kind(error),
@@ -261,20 +268,26 @@ pub(crate) fn row_problems(rejected: &[RejectedRow]) -> Vec<RowProblem<'_>> {
 
 fn store_status(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        StoreError::Deadline => StatusCode::GATEWAY_TIMEOUT,
-        StoreError::Conflict(_) | StoreError::Incompatible(_) | StoreError::Corrupt { .. } => {
-            StatusCode::INTERNAL_SERVER_ERROR
+        StoreError::Unavailable(_) | StoreError::Full | StoreError::Misconfigured(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
         }
+        StoreError::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        StoreError::Newer { .. }
+        | StoreError::Conflict(_)
+        | StoreError::Incompatible(_)
+        | StoreError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 fn store_kind(error: &StoreError) -> (&'static str, &'static str) {
     match error {
-        StoreError::Unavailable(_) => ("store_unavailable", "The store can't be used"),
-        StoreError::Deadline => ("timeout", "The answer took too long"),
-        StoreError::Conflict(_) | StoreError::Incompatible(_) | StoreError::Corrupt { .. } => {
-            ("internal", "The api failed")
+        StoreError::Unavailable(_) | StoreError::Full | StoreError::Misconfigured(_) => {
+            ("store_unavailable", "The store can't be used")
         }
+        StoreError::Deadline => ("timeout", "The answer took too long"),
+        StoreError::Newer { .. }
+        | StoreError::Conflict(_)
+        | StoreError::Incompatible(_)
+        | StoreError::Corrupt { .. } => ("internal", "The api failed"),
     }
 }

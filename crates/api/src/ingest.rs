@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Json, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::{INGEST, Lane};
 use tidegate_product::contract::Dataset;
 use tidegate_store::{Accepted, JobState, JobStatus, NewBatch};
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ use crate::ingest::asked::Asked;
 use crate::ingest::check::{Checked, Sent, check};
 use crate::jobs;
 use crate::stack::routed;
-use crate::waiting::{Ticket, is_final};
+use crate::waiting::Ticket;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -137,10 +138,15 @@ async fn store(
     let contract = target.product.contract();
     let job = JobStatus {
         id,
-        kind: tidegate_core::job::INGEST.to_owned(),
+        kind: INGEST.to_owned(),
         product: contract.name.clone(),
-        dataset: target.dataset().name.clone(),
+        dataset: Some(target.dataset().name.clone()),
+        lane: Lane::Default,
         state: JobState::Accepted,
+        attempts: 0,
+        run_at: None,
+        progress: None,
+        result: None,
         rows: count(parsed.total),
         counts: tidegate_store::Counts {
             rejected: count(parsed.rejected.len()),
@@ -163,6 +169,9 @@ async fn store(
         lines: parsed.lines,
         rejected: parsed.rejected,
         traceparent: asked.traceparent,
+        arm: app.release.arm_of(asked.stamp.release.as_deref()),
+        release: asked.stamp.release,
+        cohort: asked.stamp.cohort,
     };
     match app.store.accept(batch, now).await? {
         Accepted::New => Ok(Taken { job, replayed: false }),
@@ -191,7 +200,7 @@ async fn after_wait(
         false => ticket,
     };
     let waited = ticket.wait(app.store.as_ref(), tenant, Instant::now() + wait).await?;
-    let Some(job) = waited.filter(|job| is_final(job.state)) else {
+    let Some(job) = waited.filter(|job| job.state.is_final()) else {
         return Ok(receipt(&taken));
     };
     let mut response = jobs::answer(&job);

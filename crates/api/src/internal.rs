@@ -1,4 +1,9 @@
-//! What edges ask: whose response a credential may read, and how a contract routes.
+//! What edges, workers and operators ask: whose response a credential may read, and how a contract routes.
+
+pub(crate) mod canaries;
+pub(crate) mod hot_keys;
+pub(crate) mod refresh;
+pub(crate) mod scaling;
 
 use std::sync::Arc;
 

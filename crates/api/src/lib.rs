@@ -23,6 +23,7 @@ mod catalog;
 
 mod backlog;
 mod body;
+mod fields;
 mod ingest;
 
 mod hear;
@@ -32,6 +33,8 @@ mod waiting;
 mod groups;
 mod link;
 mod read;
+
+mod admin;
 
 mod internal;
 

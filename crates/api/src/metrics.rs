@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     pub(crate) backlog_batches: IntGauge,
     pub(crate) backlog_age_seconds: IntGauge,
     pub(crate) outbox_lines: IntGauge,
+    pub(crate) desired_workers: IntGauge,
+    pub(crate) dead_letters: IntGauge,
     other: Arc<Series>,
 }
 
@@ -81,6 +83,14 @@ impl Metrics {
                 "Age of the oldest batch not yet applied.",
             )?,
             outbox_lines: gauge("tidegate_api_outbox_lines", "Outbox lines not yet published.")?,
+            desired_workers: gauge(
+                "tidegate_api_desired_workers",
+                "Workers that the load asks for, as /internal/scaling says.",
+            )?,
+            dead_letters: gauge(
+                "tidegate_api_dead_letters",
+                "Dead letters that nobody has decided on.",
+            )?,
             other,
         })
     }

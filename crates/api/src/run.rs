@@ -13,6 +13,7 @@ use tidegate_store::SharedStore;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::admin::Release;
 use crate::app::App;
 use crate::backlog::SAMPLE_EVERY;
 use crate::catalog::SharedCatalog;
@@ -29,11 +30,11 @@ const RELOAD_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// It can't start, or a part of it ended without being asked to.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let Config { store, queue, listen, limits, .. } = config;
+    let Config { store, queue, listen, limits, release, .. } = config;
     let store = tidegate_store::open(&store).await.map_err(Error::Store)?;
     let queue = tidegate_queue::open(&queue).await.map_err(Error::Queue)?;
 
-    let app = app(Arc::clone(&store), limits).await?;
+    let app = app((Arc::clone(&store), Arc::clone(&queue)), release, limits).await?;
     let public = tidegate_ops::listen::bind(listen.public).map_err(Error::Listen)?;
     let private = tidegate_ops::listen::bind(listen.private).map_err(Error::Listen)?;
 
@@ -63,9 +64,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 }
 
 /// Builds what requests share.
-pub(crate) async fn app(store: SharedStore, limits: Limits) -> Result<Arc<App>, Error> {
+pub(crate) async fn app(
+    (store, queue): (SharedStore, SharedQueue),
+    release: Release,
+    limits: Limits,
+) -> Result<Arc<App>, Error> {
     let catalog = SharedCatalog::open(store.as_ref()).await?;
-    Ok(Arc::new(App::new(store, catalog, limits)))
+    Ok(Arc::new(App::new((store, queue), release, catalog, limits)))
 }
 
 fn start_background(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_store::{JobState, JobStatus, Store, StoreError};
+use tidegate_store::{JobStatus, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -93,7 +93,7 @@ impl Ticket {
         loop {
             let status = store.job(tenant, self.job).await?;
             let now = Instant::now();
-            let over = status.as_ref().is_none_or(|job| is_final(job.state)) || now >= deadline;
+            let over = status.as_ref().is_none_or(|job| job.state.is_final()) || now >= deadline;
             if over {
                 return Ok(status);
             }
@@ -117,14 +117,6 @@ impl Drop for Ticket {
                 jobs.remove(&self.job);
             }
         }
-    }
-}
-
-/// Returns whether a job will not change any more.
-pub(crate) fn is_final(state: JobState) -> bool {
-    match state {
-        JobState::Accepted | JobState::Running => false,
-        JobState::Applied | JobState::Failed => true,
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, setup};
+use crate::{demo, dlq, jobs, probe, setup};
 
 /// Data products from rows to cached answers, on three tiers and in one binary.
 ///
@@ -63,6 +63,14 @@ pub enum Command {
     /// Create, list and revoke the tokens that clients send.
     #[command(subcommand)]
     Token(Token),
+    /// Look at dead letters: jobs that need a person; put them back, or give them up.
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    /// List, show and cancel jobs; compare a view with its recomputation.
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// Try the whole way of a job, and count what came of it: lost, done, done twice.
+    Probe(probe::Args),
     /// Run the edge: TLS, cache, routing.
     ///
     /// With a `[control]` section the edge follows a control's routing document. With `[[route]]`

@@ -7,8 +7,6 @@ mod random;
 
 mod air;
 
-mod target;
-
 mod board;
 mod patience;
 
@@ -26,10 +24,6 @@ mod verify;
 
 mod report;
 
-use std::convert::Infallible;
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -37,9 +31,10 @@ use clap::ValueEnum;
 use tidegate_core::clock::Timestamp;
 use tokio::time::Instant;
 
-use crate::client::{Client, ClientError};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::reach::Reach;
 
 use air::plan::Plan;
 use air::totals::Totals;
@@ -50,7 +45,6 @@ use patience::Patience;
 use quiet::Before;
 use report::{Report, Speed};
 use settle::Counts;
-use target::Target;
 use verify::{Baseline, Check, Expected, History};
 
 /// The words of `tidegate demo`.
@@ -64,18 +58,9 @@ pub struct Args {
     /// Seed: the same seed and start give the same rows.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// Edge to send to, as https://HOST:PORT. Default: the one that `tidegate up` started.
-    #[arg(long)]
-    pub url: Option<String>,
-    /// API token. Default: the one that `tidegate up` made.
-    #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true)]
-    pub token: Option<Token>,
-    /// Certificate of the authority to trust. Default: the one that `tidegate up` made.
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
-    /// Data directory of `tidegate up`, read for the three defaults above.
-    #[arg(long, value_name = "DIR", default_value = crate::args::DATA)]
-    pub data: PathBuf,
+    /// Which edge.
+    #[command(flatten)]
+    pub reach: Reach,
     /// Rows in one request.
     #[arg(long, value_name = "ROWS", default_value_t = 5_000,
           value_parser = clap::value_parser!(u32).range(1..=50_000))]
@@ -88,10 +73,6 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub start: Option<Timestamp>,
 }
-
-/// An API token: a secret, which debug output must not show.
-#[derive(Clone)]
-pub struct Token(String);
 
 /// A demo product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -108,22 +89,6 @@ struct Streamed {
     seconds: f64,
 }
 
-// === impl Token ===
-
-impl FromStr for Token {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text).ok_or_else(|| "write a time such as 2026-11-01T00:00:00Z".into())
 }
@@ -135,9 +100,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 pub async fn run(args: Args, output: Output) -> Result<(), Failure> {
     let plan =
         Plan::new(args.seed, args.rows, args.start, Timestamp::now()).map_err(Failure::usage)?;
-    let target = Target::resolve(&args)?;
-    let client = Client::new(&target.url, &target.token, target.ca.as_deref())
-        .map_err(ClientError::into_failure)?;
+    let client = args.reach.client()?;
     // Asked with little patience, so that a wrong URL, token or product is told at once.
     groups::sequence(&client, &Patience::for_first_request()).await?;
 

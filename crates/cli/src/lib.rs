@@ -11,8 +11,12 @@ pub mod settings;
 mod target;
 
 pub mod client;
+pub mod reach;
 
 pub mod demo;
+pub mod dlq;
+pub mod jobs;
+pub mod probe;
 pub mod product;
 pub mod setup;
 pub mod tiers;
@@ -34,6 +38,9 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args, output).await,
         Command::Product(command) => product::run(command, output).await,
         Command::Token(command) => token::run(command, output).await,
+        Command::Dlq(command) => dlq::run(command, output).await,
+        Command::Jobs(command) => jobs::run(command, output).await,
+        Command::Probe(args) => probe::run(args, output).await,
         Command::Edge(words) => tiers::edge(words, output).await,
         Command::Api(words) => tiers::api(words, output).await,
         Command::Worker(words) => tiers::worker(words, output).await,

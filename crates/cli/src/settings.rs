@@ -24,6 +24,9 @@ pub struct Settings {
     pub token: String,
     /// Name of the project.
     pub project: String,
+    /// The store, if it is outside of the data directory. It may hold a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 // === impl Settings ===
@@ -92,6 +95,7 @@ mod tests {
             ca: "tls/ca.pem".into(),
             token: "tg_secret".to_owned(),
             project: "p".to_owned(),
+            store: None,
         }
     }
 

@@ -59,13 +59,13 @@ pub async fn run(args: Args, output: Output) -> Result<(), Failure> {
     let project = Project::load(&args.project).map_err(Failure::usage)?;
     let source = product::read(&args.product).map_err(Failure::usage)?;
     let contract = product::compile(&args.product, &source).map_err(Failure::usage)?;
-    let store = args
+    let backend = args
         .store
         .parse()
         .map_err(|problem: String| Failure::usage(anyhow::anyhow!("--store: {problem}")))?;
 
     let now = Timestamp::now();
-    let store = tidegate_store::open(&store).await.context("the store can't be opened")?;
+    let store = tidegate_store::open(&backend).await.context("the store can't be opened")?;
     let stored = store
         .apply_contract(&contract, now)
         .await
@@ -80,6 +80,7 @@ pub async fn run(args: Args, output: Output) -> Result<(), Failure> {
         ca: args.ca,
         token,
         project: project.profile.name,
+        store: Some(args.store),
     };
     settings.save(&args.data)?;
 

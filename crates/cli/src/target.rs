@@ -8,6 +8,7 @@ use tidegate_store::SharedStore;
 
 use crate::args::{DATA, Target};
 use crate::failure::Failure;
+use crate::settings::Settings;
 use crate::up::data::{control_state, product_file, store_file};
 
 /// A store, and the data directory it belongs to.
@@ -32,7 +33,12 @@ impl Place {
             }
             (None, None) => PathBuf::from(DATA),
         };
-        Ok(Self { store: StoreBackend::Sqlite(store_file(&directory)), directory: Some(directory) })
+        let elsewhere = Settings::load(&directory)?.and_then(|settings| settings.store);
+        let store = match elsewhere {
+            Some(store) => store.parse().map_err(|problem: String| anyhow::anyhow!(problem))?,
+            None => StoreBackend::Sqlite(store_file(&directory)),
+        };
+        Ok(Self { store, directory: Some(directory) })
     }
 
     /// Opens the store; one that is not there is made only by who may begin a data directory.

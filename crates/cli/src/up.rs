@@ -73,6 +73,7 @@ pub async fn run(args: Up, output: Output) -> Result<(), Failure> {
         ca: data.ca(),
         token: seeded.token.clone(),
         project: project.profile.name.clone(),
+        store: args.store.clone(),
     };
     let mut supervisor = Supervisor::start(specs, output::stderr_is_terminal());
     let scaler = Scaler {

@@ -59,6 +59,24 @@ pub struct RefreshOrder {
     pub entity_tag: String,
 }
 
+/// How one order of a request to [`REFRESH_PATH`] ended. The request is a JSON array of at most
+/// [`MAX_ORDERS`] orders, the answer an array of as many of these, in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshOutcome {
+    /// The stored response is still right; the edges were told.
+    Unchanged,
+    /// Another one is right now; the edges were told.
+    Changed,
+    /// Nobody can ask for this any more, or this reader may not: nothing is to be done.
+    Gone,
+    /// It could not be looked at now: try again.
+    Failed,
+}
+
+/// Most orders of one request to [`REFRESH_PATH`].
+pub const MAX_ORDERS: usize = 32;
+
 /// A complete response for every edge to store, unless it knows better.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheUpdate {
@@ -116,6 +134,16 @@ pub enum Finding {
 // === impl Resource ===
 
 impl Resource {
+    /// Returns what a cache key asks for.
+    pub fn of(parts: &KeyParts<'_>) -> Self {
+        Self {
+            path: parts.path.to_owned(),
+            query: parts.query.to_owned(),
+            scope_key: parts.scope_key.to_owned(),
+            epoch: parts.epoch.to_owned(),
+        }
+    }
+
     /// Returns the parts of the cache key under one of its names.
     pub fn key_parts<'a>(&'a self, origin: &'a Origin) -> KeyParts<'a> {
         KeyParts {
@@ -126,5 +154,32 @@ impl Resource {
             scope_key: &self.scope_key,
             epoch: &self.epoch,
         }
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// Returns the name under which a cache key asks.
+    pub fn of(parts: &KeyParts<'_>) -> Self {
+        Self { scheme: parts.scheme.to_owned(), host: parts.host.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_at_an_origin_is_its_key_and_the_other_way_round() {
+        let parts = KeyParts {
+            scheme: "https",
+            host: "a.example",
+            path: "/v1/air/worst",
+            query: "k=5",
+            scope_key: "s",
+            epoch: "e",
+        };
+        assert_eq!(Resource::of(&parts).key_parts(&Origin::of(&parts)), parts);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Decisions are pure functions over stored metadata and `now`: [`control`] and [`date`] read
 //! fields, [`storable`] says what may be stored, [`freshness`] what may be reused, [`vary`] for whom,
-//! [`validate`] how it is brought up to date, [`invalidate`] what a write makes invalid. [`tags`],
-//! [`storage`] and [`collapse`] hold state.
+//! [`validate`] how it is brought up to date, [`invalidate`] what a write makes invalid; [`assess`]
+//! puts them together. [`tags`], [`storage`] and [`collapse`] hold state.
 
+pub(crate) mod assess;
 pub(crate) mod collapse;
 pub(crate) mod control;
 pub(crate) mod date;
@@ -58,6 +59,8 @@ pub(crate) enum Staleness {
     Aged,
     /// One of its tags was purged.
     Purged,
+    /// A worker found that another response is right by now.
+    Changed,
 }
 
 // === impl EdgeCache ===
@@ -77,6 +80,9 @@ impl EdgeCache {
         };
         if self.tags.is_purged(&stored.links) {
             return Answer::Validate(stored, Staleness::Purged);
+        }
+        if stored.links.is_doubted() {
+            return Answer::Validate(stored, Staleness::Changed);
         }
         match stored.metadata.freshness(now) {
             Freshness::Fresh => Answer::Fresh(stored),
@@ -103,6 +109,7 @@ impl Staleness {
         match self {
             Self::Aged => None,
             Self::Purged => Some("purged"),
+            Self::Changed => Some("changed"),
         }
     }
 }

@@ -11,6 +11,7 @@ use http::uri::Authority;
 use tidegate_core::backend::QueueBackend;
 use tidegate_core::edge_plan::EdgePlan;
 use tidegate_core::keys::PublicKey;
+use tidegate_core::profile::Arrows;
 use tidegate_core::telemetry::LogConfig;
 
 pub(crate) use self::check::parse_address;
@@ -32,6 +33,19 @@ pub struct Config {
     pub log: LogConfig,
     /// End when standard input closes.
     pub supervised: bool,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Returns what is handed to workers and taken from them: nothing, for an edge that stands
+    /// alone.
+    pub(crate) fn arrows(&self) -> Arrows {
+        match &self.mode {
+            Mode::StandAlone { .. } => Arrows::default(),
+            Mode::Governed(governed) => governed.arrows,
+        }
+    }
 }
 
 /// Addresses to listen on; port 0 takes a free one.
@@ -133,6 +147,8 @@ pub struct Governed {
     pub project: String,
     /// Keeps the last good routing document and plan.
     pub state: PathBuf,
+    /// What is handed to workers and taken from them.
+    pub arrows: Arrows,
 }
 
 #[cfg(test)]

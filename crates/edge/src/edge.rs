@@ -9,7 +9,9 @@ use crate::cache::EdgeCache;
 use crate::cache::control::RequestControl;
 use crate::config::{Cache, Config, Limits, Mode};
 use crate::fetch::Room;
+use crate::hot::HotKeys;
 use crate::internal::Internal;
+use crate::refresh::Orders;
 use crate::route::{Routes, Routing};
 use crate::scope::Scopes;
 use crate::upstream::Upstreams;
@@ -26,6 +28,12 @@ pub(crate) struct Edge {
     pub(crate) scopes: Scopes,
     pub(crate) upstreams: Upstreams,
     pub(crate) internal: Internal,
+    /// Counts which responses are asked for most, where workers write back.
+    pub(crate) hot: Option<HotKeys>,
+    /// Workers' responses are taken in.
+    pub(crate) takes_write_backs: bool,
+    /// Hands stale responses to workers, where the deployment does that.
+    pub(crate) orders: Option<Orders>,
     /// Bounds bodies that are being collected.
     pub(crate) room: Room,
     /// Bounds validations in the background.
@@ -37,7 +45,7 @@ pub(crate) struct Edge {
 // === impl Edge ===
 
 impl Edge {
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, orders: Option<Orders>) -> Arc<Self> {
         let Limits { connect, response_header, background, .. } = config.limits;
         let upstreams = Upstreams::new(connect, response_header);
         let internal = Internal::new(connect);
@@ -45,6 +53,7 @@ impl Edge {
         if let Mode::StandAlone { plan, upstreams } = &config.mode {
             routes.store(Routing::stand_alone(plan, upstreams));
         }
+        let takes_write_backs = config.arrows().worker_to_edge;
         Arc::new(Self {
             cache: EdgeCache::new(config.cache.capacity_bytes),
             settings: config.cache.clone(),
@@ -53,6 +62,9 @@ impl Edge {
             scopes: Scopes::new(internal.clone()),
             upstreams,
             internal,
+            hot: takes_write_backs.then(HotKeys::new),
+            takes_write_backs,
+            orders,
             room: Room::new(room_bytes(&config.cache)),
             background: Arc::new(Semaphore::new(background.min(Semaphore::MAX_PERMITS))),
             tracker: TaskTracker::new(),

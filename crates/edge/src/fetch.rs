@@ -3,6 +3,7 @@
 
 mod attempt;
 mod collect;
+mod land;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Response, StatusCode};
 use tidegate_core::cache_key::CacheKey;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::edge_plan::CachePlan;
+use tidegate_core::edge_plan::{CachePlan, Refresh};
 
+use self::attempt::Attempt;
 pub(crate) use self::attempt::path_and_query;
-use self::attempt::{Attempt, Why};
 pub(crate) use self::collect::Room;
+use self::land::{Landed, Reach, store};
 use crate::body::Body;
+use crate::cache::assess::{Terms, Why};
 use crate::cache::collapse::{NoResult, Part, Permit};
 use crate::cache::control::RequestControl;
 use crate::cache::freshness::OriginFailure;
@@ -28,9 +31,10 @@ use crate::deliver;
 use crate::edge::Edge;
 use crate::error::RequestError;
 use crate::metrics::metrics;
+use crate::scope::Scope;
 use crate::target::Target;
 use crate::upstream::pool::Content;
-use crate::upstream::{Origin, Outbound, headers};
+use crate::upstream::{Origin, Outbound, Stamp, headers};
 
 /// Times a request joins a flight before it goes alone: its leader may leave, or bring a variant
 /// for others.
@@ -55,6 +59,10 @@ pub(crate) struct Lookup {
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) client: IpAddr,
+    /// Whose credential it carries, where the route is scoped.
+    pub(crate) scope: Option<Arc<Scope>>,
+    /// Who brings a stale response up to date while it is served.
+    pub(crate) refresh: Refresh,
 }
 
 /// A stored response that must be validated before it is reused.
@@ -146,12 +154,10 @@ async fn alone(
     lookup: &Lookup,
     stale: Option<&Stale>,
 ) -> Result<Fetched, RequestError> {
-    let mut fields = lookup.headers.clone();
-    headers::for_origin(&mut fields, &lookup.target, lookup.client, &edge.settings.node);
     let outbound = Outbound {
         method: lookup.method.clone(),
         path_and_query: path_and_query(lookup.target.path(), &lookup.query)?,
-        headers: fields,
+        headers: lookup.fields(edge),
         content: Content::None,
     };
     match edge.upstreams.forward(&lookup.origin, outbound).await {
@@ -214,16 +220,15 @@ async fn lead(
         let attempt = attempt::attempt(edge, lookup, validating.as_ref(), stale).await;
         match attempt {
             Ok(Attempt::Complete { response, origin }) => {
-                let storing = store(edge, lookup, &response, &permit);
-                let overtaken = edge.cache.tags.is_purged(&response.links);
-                if overtaken && refetches.next().is_some() {
+                let Landed { response, storing, reach } = store(edge, lookup, response, &permit);
+                if reach == Reach::Nobody && refetches.next().is_some() {
                     metrics().stale_fills_refused.inc();
                     validating = Some(response);
                     continue;
                 }
-                permit.finish(match storing {
-                    Storing::Stored if !overtaken => Landing::Stored(Arc::clone(&response)),
-                    _ => Landing::NotStored,
+                permit.finish(match reach {
+                    Reach::Everyone => Landing::Stored(Arc::clone(&response)),
+                    Reach::Asker | Reach::Nobody => Landing::NotStored,
                 });
                 let sharing = Sharing::Own;
                 return Ok(Fetched::Complete { response, origin, storing, sharing });
@@ -261,23 +266,6 @@ async fn lead(
     }
 }
 
-/// Stores a response, unless its key was invalidated while it was fetched.
-fn store(
-    edge: &Edge,
-    lookup: &Lookup,
-    response: &Arc<StoredResponse>,
-    permit: &Permit<CacheKey, Landing>,
-) -> Storing {
-    edge.cache.storage.store(&lookup.key, Arc::clone(response));
-    // Looked at after storing: an invalidation spoils first and removes then, so that one of
-    // both sees the other.
-    if permit.is_spoiled() {
-        edge.cache.storage.remove(&lookup.key);
-        return Storing::NotStored;
-    }
-    Storing::Stored
-}
-
 /// Returns the stale response if it may stand in for an answer that failed.
 fn cover(stale: Option<&Stale>, error: RequestError, now: Timestamp) -> Option<Fetched> {
     let stale = stale?;
@@ -292,11 +280,40 @@ fn collapsed(response: Arc<StoredResponse>) -> Fetched {
     Fetched::Complete { response, origin, storing, sharing }
 }
 
+// === impl Lookup ===
+
+impl Lookup {
+    /// Returns what decides about storing the response.
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            request: &self.headers,
+            control: self.control,
+            credentials: self.credentials,
+            authorization: self.authorization,
+            plan: self.plan,
+        }
+    }
+
+    /// Returns the fields of the request as they go to the origin.
+    fn fields(&self, edge: &Edge) -> HeaderMap {
+        let mut fields = self.headers.clone();
+        headers::for_origin(&mut fields, &self.target, self.client, &edge.settings.node);
+        headers::stamp(&mut fields, self.stamp());
+        fields
+    }
+
+    /// Returns the release that takes the request.
+    pub(crate) fn stamp(&self) -> Option<Stamp<'_>> {
+        let subject = self.scope.as_ref().map(|scope| scope.subject.as_str());
+        self.origin.stamp(subject, self.client)
+    }
+}
+
 // === impl Stale ===
 
 impl Stale {
     fn covers(&self, failure: OriginFailure, now: Timestamp) -> bool {
-        let purged = self.staleness == Staleness::Purged;
-        self.response.metadata.covers_failure(failure, purged, now)
+        let outdated = self.staleness != Staleness::Aged;
+        self.response.metadata.covers_failure(failure, outdated, now)
     }
 }

@@ -26,7 +26,9 @@ use crate::edge::Edge;
 use crate::error::RequestError;
 use crate::fetch::{self, Fetched, Lookup, Patience, Stale};
 use crate::metrics::{Source, metrics};
+use crate::refresh;
 use crate::route::{Match, Routing};
+use crate::scope::Scope;
 use crate::target::Target;
 use crate::upstream::pool::Content;
 use crate::upstream::{Origin, Outbound, headers};
@@ -92,22 +94,23 @@ async fn answer(
         return pass(edge, asked, body, passage).await;
     };
     let scope = match route.access {
-        Access::Scoped => edge.scopes.resolve(&asked.parts.headers, &routing.internal).await?,
-        Access::Public | Access::Origin => Arc::from(""),
+        Access::Scoped => Some(edge.scopes.resolve(&asked.parts.headers, &routing.internal).await?),
+        Access::Public | Access::Origin => None,
     };
-    let key = key(route, &asked.target, (asked.target.path(), &query), &scope);
-    look_up(edge, asked, route.access, route.cache, (key, query, origin)).await
+    let scope_key = scope.as_ref().map_or("", |scope| scope.key.as_str());
+    let key = key(route, &asked.target, (asked.target.path(), &query), scope_key);
+    look_up(edge, asked, route, (key, query, origin, scope)).await
 }
 
 /// Answers from the cache, or through it.
 async fn look_up(
     edge: &Arc<Edge>,
     asked: Asked,
-    access: Access,
-    plan: CachePlan,
-    (key, query, origin): (CacheKey, String, Arc<Origin>),
+    route: &RoutePlan,
+    (key, query, origin, scope): (CacheKey, String, Arc<Origin>, Option<Arc<Scope>>),
 ) -> Result<Reply, RequestError> {
     let Asked { parts, target, peer } = asked;
+    let access = route.access;
     let unsettled = access == Access::Origin && parts.headers.contains_key(AUTHORIZATION);
     let lookup = Lookup {
         method: parts.method,
@@ -118,17 +121,20 @@ async fn look_up(
             Access::Scoped => AuthorizationField::InKey,
             Access::Public | Access::Origin => AuthorizationField::Selects,
         },
-        plan,
+        plan: route.cache,
         origin,
         target,
         query,
         headers: parts.headers,
         client: peer.address,
+        scope,
+        refresh: route.refresh,
     };
     let now = Timestamp::now();
     let reader = Reader { method: &lookup.method, headers: &lookup.headers, now };
     let wants_origin = edge.honours_no_cache(lookup.control);
     let hit = |stored: &StoredResponse| {
+        count(edge, &lookup, stored);
         let status = CacheStatus::hit(stored.metadata.ttl_seconds(now));
         deliver::from_memory(edge, reader, stored, status)
     };
@@ -139,7 +145,7 @@ async fn look_up(
         Answer::WhileRevalidating(stored) if !wants_origin => {
             let response = hit(&stored);
             let stale = Stale { response: stored, staleness: Staleness::Aged };
-            fetch::validate_in_background(edge, &lookup, stale);
+            refresh::bring_up_to_date(edge, &lookup, stale);
             return Ok((response, Source::StaleHit));
         }
         Answer::Fresh(response) | Answer::WhileRevalidating(response) => {
@@ -173,6 +179,7 @@ async fn through(
     let status = CacheStatus::forwarded(forward);
     match fetched {
         Fetched::Complete { response, origin, storing, sharing } => {
+            count(edge, lookup, &response);
             let status = CacheStatus {
                 fwd_status: (origin != response.status).then_some(origin),
                 storing,
@@ -202,6 +209,13 @@ async fn through(
     }
 }
 
+/// Counts a request for a stored response, where that is of interest.
+fn count(edge: &Edge, lookup: &Lookup, stored: &StoredResponse) {
+    if let Some(hot) = &edge.hot {
+        hot.count(&lookup.key, lookup.scope.as_ref(), stored);
+    }
+}
+
 /// Where a request that passes the cache by goes, and why.
 struct Passage<'a> {
     routing: &'a Routing,
@@ -220,6 +234,11 @@ async fn pass(
     let content = content(edge, &parts.headers, body)?;
     let mut fields = parts.headers;
     headers::for_origin(&mut fields, &target, peer.address, &edge.settings.node);
+    if passage.origin.release().is_some() {
+        let scope = edge.scopes.recall(&fields, Timestamp::now());
+        let subject = scope.as_ref().map(|scope| scope.subject.as_str());
+        headers::stamp(&mut fields, passage.origin.stamp(subject, peer.address));
+    }
     let outbound = Outbound {
         method: parts.method.clone(),
         path_and_query: fetch::path_and_query(target.path(), target.query())?,

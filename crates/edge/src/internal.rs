@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -52,23 +52,46 @@ impl Internal {
         &self,
         question: Question<'_>,
     ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        self.ask_within(question, (Method::GET, Content::None)).await
+    }
+
+    /// Tells one instance something, as JSON.
+    pub(crate) async fn post(
+        &self,
+        question: Question<'_>,
+        json: Bytes,
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        self.ask_within(question, (Method::POST, Content::Json(json))).await
+    }
+
+    async fn ask_within(
+        &self,
+        question: Question<'_>,
+        what: (Method, Content),
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let patience = question.patience;
-        match tokio::time::timeout(patience, self.ask(question)).await {
+        match tokio::time::timeout(patience, self.ask(question, what)).await {
             Ok(answer) => answer,
             Err(_) => Err(NoAnswer::TimedOut),
         }
     }
 
     #[expect(clippy::disallowed_methods, reason = "limited")]
-    async fn ask(&self, question: Question<'_>) -> Result<(StatusCode, Bytes), NoAnswer> {
+    async fn ask(
+        &self,
+        question: Question<'_>,
+        (method, content): (Method, Content),
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let path_and_query: PathAndQuery =
             question.path.parse().map_err(|_| NoAnswer::Unreadable)?;
         let mut headers = HeaderMap::new();
         if let Some(value) = question.authorization {
             headers.insert(AUTHORIZATION, value);
         }
-        let outbound =
-            Outbound { method: Method::GET, path_and_query, headers, content: Content::None };
+        if let Content::Json(_) = content {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let outbound = Outbound { method, path_and_query, headers, content };
         let origin =
             Origin::new("internal", question.addresses).ok_or(RequestError::Unreachable)?;
         let response = self.upstreams.ask(&origin, outbound).await?;

@@ -27,9 +27,13 @@ mod internal;
 mod upstream;
 
 mod deliver;
+mod hot;
+
+mod refresh;
 
 mod metrics;
 mod notices;
+mod write_back;
 
 pub use config::Config;
 pub use error::Error;

@@ -1,5 +1,7 @@
 //! What the edge counts.
 
+mod workers;
+
 use std::sync::LazyLock;
 
 use http::StatusCode;
@@ -8,6 +10,7 @@ use prometheus::{
 };
 use tidegate_core::telemetry::registry;
 
+use self::workers::Workers;
 use crate::error::RequestError;
 
 /// Bounds of the upstream histogram, in seconds.
@@ -55,6 +58,7 @@ pub(crate) struct Metrics {
     pub(crate) cache_keys: IntGauge,
     pub(crate) cache_bytes: IntGauge,
     pub(crate) scope_fetches: IntCounter,
+    pub(crate) workers: Workers,
     pub(crate) routing_epoch: IntGauge,
     pub(crate) routing_generation: IntGauge,
 }
@@ -129,6 +133,7 @@ impl Metrics {
             cache_keys: gauge("cache_keys", "Keys with stored responses."),
             cache_bytes: gauge("cache_bytes", "Weight of stored responses."),
             scope_fetches: counter("scope_fetches_total", "Credentials resolved by the api."),
+            workers: Workers::register(),
             routing_epoch: gauge("routing_epoch", "Epoch of the routing document in use."),
             routing_generation: gauge(
                 "routing_generation",

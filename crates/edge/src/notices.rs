@@ -2,6 +2,8 @@
 //! missed of it.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::edge::Edge;
 use crate::metrics::metrics;
+use crate::write_back;
 
 /// For the queue to accept a subscription.
 const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(5);
@@ -28,21 +31,24 @@ const MAX_SPACES: usize = 65_536;
 
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
 
+/// Tells whether notices were subscribed to at least once, and if not, why.
+pub(crate) type Subscribed = watch::Receiver<Result<(), String>>;
+
 /// Turns notices into invalidations.
 pub(crate) struct Listener {
     edge: Arc<Edge>,
     queue: SharedQueue,
     watermarks: HashMap<Space, Watermark>,
-    /// Set once the first subscription stands: before it, an edge is not ready.
-    first: watch::Sender<bool>,
+    /// Well once the first subscription stands: before it, an edge answers, but is not ready.
+    first: watch::Sender<Result<(), String>>,
 }
 
 // === impl Listener ===
 
 impl Listener {
-    /// Makes a listener and what tells that it has subscribed once.
-    pub(crate) fn new(edge: Arc<Edge>, queue: SharedQueue) -> (Self, watch::Receiver<bool>) {
-        let (first, subscribed) = watch::channel(false);
+    /// Makes a listener and what tells that it has subscribed once, or why not.
+    pub(crate) fn new(edge: Arc<Edge>, queue: SharedQueue) -> (Self, Subscribed) {
+        let (first, subscribed) = watch::channel(Err("not subscribed yet".to_owned()));
         (Self { edge, queue, watermarks: HashMap::new(), first }, subscribed)
     }
 
@@ -61,12 +67,15 @@ impl Listener {
                     let ended = self.hear(subscription, &shutdown).await;
                     self.disconnected();
                     let Err(error) = ended else { return };
-                    tracing::warn!(error = &error as &dyn std::error::Error, "Subscription ended.");
+                    tracing::warn!(error = &error as &dyn Error, "Subscription ended.");
                 }
-                Ok(Err(error)) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Notices could not be subscribed to."
-                ),
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn Error,
+                        "Notices could not be subscribed to."
+                    );
+                    self.not_yet(&error);
+                }
                 Err(_) => tracing::warn!("Queue did not accept the subscription in time."),
             }
             let wait = BACKOFF.jittered(failures);
@@ -111,15 +120,15 @@ impl Listener {
                 }
                 let watermark = self.watermarks.entry(seq.space.clone()).or_default();
                 if watermark.observe(seq.seq, now) == Continuity::Gap {
-                    self.gap(&seq.space);
+                    self.gap(&seq.space, now);
                 }
             }
+            Notice::Update(update) => write_back::update(&self.edge, *update, now),
+            Notice::Refreshed(refreshed) => write_back::refreshed(&self.edge, &refreshed, now),
             Notice::Revoked { credential } => self.edge.scopes.revoke(&credential),
             Notice::JobsFinished { .. }
             | Notice::JobsCancelled { .. }
-            | Notice::CanaryRevoked { .. }
-            | Notice::Update(_)
-            | Notice::Refreshed(_) => {}
+            | Notice::CanaryRevoked { .. } => {}
         }
     }
 
@@ -132,18 +141,18 @@ impl Listener {
             })
             .collect();
         for space in overdue {
-            self.gap(&space);
+            self.gap(&space, now);
         }
     }
 
     /// A purge was lost, and perhaps a revocation with it.
-    fn gap(&self, space: &Space) {
+    fn gap(&self, space: &Space, now: Timestamp) {
         tracing::warn!(
             product.name = space.product,
             "Purges were missed; the product was invalidated."
         );
         metrics().notices_missed.inc();
-        self.edge.cache.tags.invalidate_product(space);
+        self.edge.cache.tags.invalidate_product(space, now);
         self.edge.scopes.clear();
     }
 
@@ -153,7 +162,22 @@ impl Listener {
         // Whatever was broadcast before this moment was not heard.
         self.missed();
         self.edge.scopes.set_connected(true);
-        self.first.send_replace(true);
+        self.first.send_modify(|first| *first = Ok(()));
+    }
+
+    /// Says why the first subscription is still to come.
+    fn not_yet(&self, error: &QueueError) {
+        self.first.send_if_modified(|first| {
+            let Err(reason) = first else { return false };
+            *reason = format!("not subscribed yet: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                // Writing to a string does not fail.
+                write!(reason, ": {error}").ok();
+                cause = error.source();
+            }
+            true
+        });
     }
 
     fn disconnected(&self) {
@@ -164,7 +188,7 @@ impl Listener {
     fn missed(&mut self) {
         metrics().notices_missed.inc();
         self.watermarks.clear();
-        self.edge.cache.tags.invalidate_all();
+        self.edge.cache.tags.invalidate_all(Timestamp::now());
         self.edge.scopes.clear();
     }
 }

@@ -83,9 +83,34 @@ impl Routing {
         let addresses = |texts: &[String]| -> Vec<Authority> {
             texts.iter().filter_map(|text| parse_address(text)).collect()
         };
-        let pool = Origin::new("stable", addresses(&document.stable.api))?;
-        let internal = addresses(&document.stable.internal);
+        let stable = &document.stable;
+        let pool = Origin::of_release(&stable.release, addresses(&stable.api))?;
+        let internal = addresses(&stable.internal);
         Some(Self { plan, origins: Origins::Pool(pool), internal })
+    }
+
+    /// Returns the product whose plan is followed.
+    pub(crate) fn product(&self) -> &str {
+        &self.plan.product
+    }
+
+    /// Returns the release that serves what no canary takes; none for an edge that stands alone.
+    pub(crate) fn release(&self) -> Option<&str> {
+        match &self.origins {
+            Origins::Named(_) => None,
+            Origins::Pool(origin) => origin.release(),
+        }
+    }
+
+    /// Finds the route of a response that a worker speaks of; an edge that stands alone knows no
+    /// workers.
+    pub(crate) fn planned(
+        &self,
+        host: &str,
+        path: &str,
+    ) -> Option<(&RoutePlan, Vec<(String, String)>)> {
+        self.release()?;
+        self.plan.route(host, path)
     }
 
     /// Finds the route for a request.

@@ -8,13 +8,14 @@ use tidegate_core::shutdown::{Shutdown, drained};
 use tidegate_ops::Check;
 use tidegate_queue::SharedQueue;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::config::{Config, Mode};
 use crate::edge::Edge;
 use crate::error::Error;
+use crate::hot;
 use crate::metrics::metrics;
-use crate::notices::Listener;
+use crate::notices::{Listener, Subscribed};
+use crate::refresh::{Orders, Publisher};
 use crate::route::disk::Disk;
 use crate::route::govern::Follower;
 use crate::serve::{Server, Transport};
@@ -52,7 +53,8 @@ pub(crate) async fn run_on(
 ) -> Result<(), Error> {
     let acceptor = config.tls.as_ref().map(|tls| tls::acceptor(tls, Timestamp::now()));
     let acceptor = acceptor.transpose()?;
-    let edge = Edge::new(&config);
+    let (orders, waiting) = config.arrows().edge_to_worker.then(Orders::new).unzip();
+    let edge = Edge::new(&config, orders);
     if let Mode::Governed(governed) = &config.mode {
         let disk = Disk::open(governed.state.clone())?;
         let routes = Arc::clone(&edge.routes);
@@ -60,6 +62,11 @@ pub(crate) async fn run_on(
         follower.resume();
         edge.tracker.spawn(follower.follow(shutdown.clone()));
     }
+    if let (Some(waiting), Some(queue)) = (waiting, &queue) {
+        let publisher = Publisher::new(Arc::clone(&edge), Arc::clone(queue), waiting);
+        edge.tracker.spawn(publisher.run(shutdown.clone()));
+    }
+    edge.tracker.spawn(hot::report(Arc::clone(&edge), shutdown.clone()));
     let subscribed = queue.map(|queue| {
         let (listener, subscribed) = Listener::new(Arc::clone(&edge), queue);
         edge.tracker.spawn(listener.listen(shutdown.clone()));
@@ -95,11 +102,7 @@ pub(crate) async fn run_on(
     Ok(())
 }
 
-fn checks(
-    edge: &Arc<Edge>,
-    subscribed: Option<watch::Receiver<bool>>,
-    shutdown: &Shutdown,
-) -> Vec<Check> {
+fn checks(edge: &Arc<Edge>, subscribed: Option<Subscribed>, shutdown: &Shutdown) -> Vec<Check> {
     let routes = Arc::clone(&edge.routes);
     let routing = Check::new("routing", move || {
         let known = routes.load().is_some();
@@ -107,8 +110,8 @@ fn checks(
     });
     let notices = subscribed.map(|subscribed| {
         Check::new("notices", move || {
-            let heard = *subscribed.borrow();
-            async move { if heard { Ok(()) } else { Err("not subscribed yet".to_owned()) } }
+            let subscribed = subscribed.borrow().clone();
+            async move { subscribed }
         })
     });
     [routing, Check::accepting(shutdown)].into_iter().chain(notices).collect()

@@ -10,10 +10,13 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http::uri::Authority;
 use moka::sync::Cache;
+use tidegate_core::cache_update::Reader;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::scope::{self, ResolvedScope, credential_digest};
+use tidegate_core::seq::{self, DataSeq};
 
 use crate::cache::collapse::{Flights, Part};
+use crate::cache::storage::StoredResponse;
 use crate::error::RequestError;
 use crate::internal::{Internal, Question};
 use crate::metrics::metrics;
@@ -53,11 +56,21 @@ struct Known {
     lifetime: Duration,
 }
 
+/// Whose credential it is.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// Part of cache keys: equal for all who may read the same responses.
+    pub(crate) key: String,
+    /// The token's name.
+    pub(crate) subject: String,
+    /// For whom a worker renders what this scope reads.
+    pub(crate) reader: Reader,
+}
+
 /// What the api says of a credential.
 #[derive(Clone, Debug)]
 enum Resolution {
-    /// The scope key.
-    Scope(Arc<str>),
+    Scope(Arc<Scope>),
     Unknown,
 }
 
@@ -77,7 +90,7 @@ impl Scopes {
         }
     }
 
-    /// Returns the scope key of a request's credential.
+    /// Returns the scope of a request's credential.
     ///
     /// # Errors
     /// There is none, it is unknown, or the api can't tell.
@@ -85,27 +98,36 @@ impl Scopes {
         &self,
         headers: &HeaderMap,
         api: &[Authority],
-    ) -> Result<Arc<str>, RequestError> {
+    ) -> Result<Arc<Scope>, RequestError> {
         let (field, token) = bearer(headers).ok_or(RequestError::Unauthenticated)?;
         let digest: Arc<str> = credential_digest(token).into();
         for _ in 0..ROUNDS {
             if let Some(answer) = self.remembered(&digest, Timestamp::now()) {
-                return scope_key(Ok(answer));
+                return known_scope(Ok(answer));
             }
             match self.flights.join(&digest) {
                 Part::Leader(permit) => {
                     let answer = self.ask(&digest, field, api).await;
                     permit.finish(answer.clone());
-                    return scope_key(answer);
+                    return known_scope(answer);
                 }
                 Part::Follower(follower) => {
                     if let Ok(answer) = follower.wait(PATIENCE).await {
-                        return scope_key(answer);
+                        return known_scope(answer);
                     }
                 }
             }
         }
         Err(RequestError::ScopeUnavailable)
+    }
+
+    /// Returns the scope of a request's credential if it is known, without asking.
+    pub(crate) fn recall(&self, headers: &HeaderMap, now: Timestamp) -> Option<Arc<Scope>> {
+        let (_, token) = bearer(headers)?;
+        match self.remembered(&credential_digest(token), now)? {
+            Resolution::Scope(scope) => Some(scope),
+            Resolution::Unknown => None,
+        }
     }
 
     /// Forgets a revoked credential.
@@ -125,7 +147,7 @@ impl Scopes {
         self.connected.store(connected, Ordering::Release);
     }
 
-    fn remembered(&self, digest: &Arc<str>, now: Timestamp) -> Option<Resolution> {
+    fn remembered(&self, digest: &str, now: Timestamp) -> Option<Resolution> {
         let known = self.known.get(digest)?;
         let lifetime = match self.connected.load(Ordering::Acquire) {
             true => known.lifetime,
@@ -158,7 +180,7 @@ impl Scopes {
                 let scope: ResolvedScope =
                     serde_json::from_slice(&body).map_err(|_| RequestError::ScopeUnavailable)?;
                 let lifetime = Duration::from_millis(scope.lifetime_ms).min(MAX_LIFETIME);
-                (Resolution::Scope(scope.scope_key.into()), lifetime)
+                (Resolution::Scope(Arc::new(Scope::from(scope))), lifetime)
             }
             StatusCode::UNAUTHORIZED => (Resolution::Unknown, BRIEF),
             _ => return Err(RequestError::ScopeUnavailable),
@@ -172,11 +194,30 @@ impl Scopes {
     }
 }
 
-fn scope_key(answer: Answer) -> Result<Arc<str>, RequestError> {
+fn known_scope(answer: Answer) -> Result<Arc<Scope>, RequestError> {
     match answer? {
-        Resolution::Scope(key) => Ok(key),
+        Resolution::Scope(scope) => Ok(scope),
         Resolution::Unknown => Err(RequestError::Unauthenticated),
     }
+}
+
+// === impl Scope ===
+
+impl From<ResolvedScope> for Scope {
+    fn from(resolved: ResolvedScope) -> Self {
+        let ResolvedScope { scope_key: key, tenant, subject, scopes, .. } = resolved;
+        Self { key, subject, reader: Reader { tenant, scopes } }
+    }
+}
+
+/// Returns for whom a worker renders a stored response: for its scope, or for what anyone may read
+/// of the tenant whose data it shows.
+pub(crate) fn reader(scope: Option<&Scope>, stored: &StoredResponse) -> Option<Reader> {
+    if let Some(scope) = scope {
+        return Some(scope.reader.clone());
+    }
+    let at: DataSeq = stored.headers.get(seq::HEADER)?.to_str().ok()?.parse().ok()?;
+    Some(Reader { tenant: at.space.tenant, scopes: Vec::new() })
 }
 
 /// Returns the one bearer field and its token, which is what revocations name the digest of.

@@ -81,7 +81,8 @@ pub(crate) fn normalise_host(authority: &str, scheme: &str) -> Option<String> {
     Some(host)
 }
 
-fn without_port(host: &str) -> &str {
+/// Returns a normalised host without its port.
+pub(crate) fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

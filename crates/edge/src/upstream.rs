@@ -3,4 +3,4 @@
 pub(crate) mod headers;
 pub(crate) mod pool;
 
-pub(crate) use pool::{Origin, Outbound, Upstreams};
+pub(crate) use pool::{Origin, Outbound, Stamp, Upstreams};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Arm, INGEST, Job, Lane};
-use tidegate_queue::{Queue, QueueError, Settlement, SqliteQueue};
+use tidegate_queue::{Queue, QueueError, Settlement, Source, SqliteQueue};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ async fn main() -> Result<(), QueueError> {
 async fn cycles(group: usize, jobs: usize) -> Result<f64, QueueError> {
     let directory = tempfile::tempdir()?;
     let queue = SqliteQueue::open(&directory.path().join("queue.db"))?;
-    let mut consumer = queue.consume(&[Lane::Default], group).await?;
+    let mut consumer = queue.consume(Source::stable(Lane::Default), group).await?;
     let batch: Vec<_> = (0..group).map(|_| job()).collect();
     let started = Instant::now();
     for _ in 0..jobs / group {
@@ -52,7 +52,7 @@ async fn latency() -> Result<Duration, QueueError> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("queue.db");
     let (publisher, queue) = (SqliteQueue::open(&path)?, SqliteQueue::open(&path)?);
-    let mut consumer = queue.consume(&[Lane::Default], 1).await?;
+    let mut consumer = queue.consume(Source::stable(Lane::Default), 1).await?;
     let mut times = Vec::new();
     for _ in 0..500 {
         let started = Instant::now();

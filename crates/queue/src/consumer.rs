@@ -10,8 +10,7 @@ use crate::QueueError;
 /// A stream of deliveries. Dropping it gives back at once what it still holds.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits for a delivery: the most urgent lane first, the oldest job of a lane first. Cancel
-    /// safe: a dropped call loses no message.
+    /// Waits for a delivery, the oldest job first. Cancel safe: a dropped call loses no message.
     ///
     /// While as many deliveries as the prefetch are unsettled it waits for good: settle some.
     ///
@@ -44,7 +43,8 @@ pub struct DeliveryTag {
 pub struct Delivery {
     /// For settling it.
     pub tag: DeliveryTag,
-    /// The job; `attempt` counts failures before this delivery.
+    /// The job; `attempt` counts failures before this delivery, `arm` is that of the workers it
+    /// came to.
     pub job: Job,
     /// It was handed out before, to a consumer that went away.
     pub redelivered: bool,
@@ -55,7 +55,8 @@ pub struct Delivery {
 pub enum Settlement {
     /// Done: the message is gone.
     Ack,
-    /// Failed for now: it comes again after the wait, with `attempt` raised.
+    /// Failed for now: it comes again after the wait, with `attempt` raised, and always to stable
+    /// workers. A broker knows few waits and takes one near by.
     Retry {
         /// How long it stays away.
         after: Duration,
@@ -64,7 +65,7 @@ pub enum Settlement {
     Release,
     /// Failed for good: it is kept aside with the reason.
     DeadLetter {
-        /// Why, for a person to read.
+        /// Why, for a person to read. Begins with a word and a colon, such as `permanent:`.
         reason: String,
     },
 }

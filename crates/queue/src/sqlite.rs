@@ -3,8 +3,12 @@
 //! Beside the file live two directories: `wake/`, with a socket for each process that wants to
 //! know of commits, and `consumers/`, with a lock file for each consumer that is alive.
 
+mod canary;
 mod consumer;
+mod dead;
+mod dead_letters;
 mod deliver;
+mod depth;
 mod liveness;
 mod message;
 mod notice;
@@ -19,15 +23,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Job, Lane};
+use tidegate_core::job::Job;
 use tidegate_core::notice::Notice;
 use tidegate_sqlite::Database;
 
 use self::consumer::SqliteConsumer;
+use self::dead_letters::SqliteDeadLetters;
 use self::message::NewMessage;
 use self::subscription::SqliteSubscription;
 use self::wake::{Bell, Topic};
-use crate::{Consumer, Depth, Queue, QueueError, Subscription};
+use crate::{Consumer, DeadLetters, Depths, Queue, QueueError, QueueState, Source, Subscription};
 
 /// Reading connections: looks at the queue take microseconds and never wait for a writer.
 const READERS: usize = 2;
@@ -113,11 +118,15 @@ impl Queue for SqliteQueue {
 
     async fn consume(
         &self,
-        lanes: &[Lane],
+        source: Source<'_>,
         prefetch: usize,
     ) -> Result<Box<dyn Consumer>, QueueError> {
-        let consumer = SqliteConsumer::start(Arc::clone(&self.shared), lanes, prefetch).await?;
+        let consumer = SqliteConsumer::start(Arc::clone(&self.shared), source, prefetch).await?;
         Ok(Box::new(consumer))
+    }
+
+    async fn dead_letters(&self, prefetch: usize) -> Result<Box<dyn DeadLetters>, QueueError> {
+        Ok(Box::new(SqliteDeadLetters::start(Arc::clone(&self.shared), prefetch)))
     }
 
     async fn broadcast(&self, notices: &[Notice]) -> Result<(), QueueError> {
@@ -138,8 +147,29 @@ impl Queue for SqliteQueue {
         Ok(Box::new(SqliteSubscription::start(Arc::clone(&self.shared))?))
     }
 
-    async fn depth(&self) -> Result<Vec<Depth>, QueueError> {
-        within(self.shared.database.read_blocking(message::depth)).await
+    async fn depth(&self) -> Result<Depths, QueueError> {
+        within(self.shared.database.read_blocking(depth::depths)).await
+    }
+
+    async fn revoke_canary(&self, release: &str) -> Result<u64, QueueError> {
+        let mut moved = 0;
+        loop {
+            let release = release.to_owned();
+            let step = self.shared.database.write(move |sql| {
+                canary::unbind(sql, &release)?;
+                canary::move_waiting(sql, &release, CHUNK)
+            });
+            let step = within(step).await?;
+            moved += u64::try_from(step).unwrap_or(u64::MAX);
+            if step < CHUNK {
+                self.shared.bell.ring(Topic::Messages);
+                return Ok(moved);
+            }
+        }
+    }
+
+    fn state(&self) -> QueueState {
+        QueueState::Connected
     }
 }
 

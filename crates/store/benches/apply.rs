@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::Arm;
 use tidegate_product::contract::GroupPart;
 use tidegate_product::fold::Value;
 use tidegate_product::read::{GroupsPlan, Order, ReadPlan};
@@ -97,6 +98,9 @@ impl Bench {
             lines: parsed.lines,
             rejected: parsed.rejected,
             traceparent: None,
+            release: None,
+            arm: Arm::Stable,
+            cohort: None,
         }
     }
 
@@ -110,7 +114,7 @@ impl Bench {
         let claims = self.store.claim(&[id], now).await.unwrap();
         spent.claim.push(started.elapsed());
         let started = Instant::now();
-        let applied = self.store.apply(claims, now).await.unwrap();
+        let applied = self.store.apply(claims, now).await.unwrap().applied;
         spent.apply.push(started.elapsed());
         assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == BATCH));
     }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::{Arm, Lane};
 use tidegate_core::seq::DataSeq;
 use tidegate_product::rows::{RejectedRow, Rows};
 use uuid::Uuid;
 
-use crate::StoredContract;
+use crate::{Progress, StoredContract};
 
 /// A validated request on its way in.
 #[derive(Clone, Debug)]
@@ -32,6 +34,12 @@ pub struct NewBatch {
     pub rejected: Vec<RejectedRow>,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
+    /// Release that the request was routed to.
+    pub release: Option<String>,
+    /// Whose workers apply it first. Should that message be lost, stable ones do.
+    pub arm: Arm,
+    /// Cohort of the request, in basis points.
+    pub cohort: Option<u16>,
 }
 
 /// How a batch was taken.
@@ -65,12 +73,22 @@ pub struct JobStatus {
     pub id: Uuid,
     /// What it does.
     pub kind: String,
-    /// Product and dataset.
+    /// The product.
     pub product: String,
-    /// The dataset.
-    pub dataset: String,
+    /// The dataset of a batch.
+    pub dataset: Option<String>,
+    /// The queue it waits in.
+    pub lane: Lane,
     /// How far it is.
     pub state: JobState,
+    /// Times it was begun, as far as the store was told.
+    pub attempts: u32,
+    /// When it is to run, while it waits for that.
+    pub run_at: Option<Timestamp>,
+    /// What its last run said.
+    pub progress: Option<Progress>,
+    /// What it came to, other than a batch.
+    pub result: Option<Value>,
     /// Rows sent.
     pub rows: u64,
     /// Final once applied; before that only `rejected` is known.
@@ -79,16 +97,16 @@ pub struct JobStatus {
     pub rejected: Vec<RejectedRow>,
     /// When it was accepted.
     pub received_at: Timestamp,
-    /// When it was applied or failed.
+    /// When it reached the state that it is in, if that is an end.
     pub finished_at: Option<Timestamp>,
     /// Commit that applied it.
     pub seq: Option<DataSeq>,
-    /// Why it failed.
+    /// Why it failed, or why it is tried again.
     pub error: Option<String>,
 }
 
 /// State of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Waits.
@@ -99,6 +117,10 @@ pub enum JobState {
     Applied,
     /// Ended without effect.
     Failed,
+    /// Ended early because somebody wanted that.
+    Cancelled,
+    /// Filed as a dead letter: it has ended unless a person brings it back.
+    Dead,
 }
 
 /// A batch held by this worker.
@@ -116,10 +138,31 @@ pub struct Claim {
     pub fence: i64,
     /// Times it was claimed, this one included.
     pub attempts: i64,
+    /// Claims that never ended, this one included: a batch that kills its worker is claimed again
+    /// and again.
+    pub unfinished: u32,
     /// The rows.
     pub rows: Rows,
     /// As in [`NewBatch`].
     pub lines: Vec<u32>,
+}
+
+/// Names a claim when its rows are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The batch.
+    pub batch: Uuid,
+    /// As in [`Claim`].
+    pub fence: i64,
+}
+
+/// What one commit has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// How each batch ended.
+    pub applied: Vec<Applied>,
+    /// Tags that were touched in each space that was changed: what was purged.
+    pub purges: Vec<(DataSeq, Vec<String>)>,
 }
 
 /// How applying one batch ended.
@@ -135,7 +178,7 @@ pub enum Applied {
 }
 
 /// Counts that monitoring shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Batches accepted and not yet applied.
     pub batches: u64,
@@ -143,15 +186,78 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
     /// Outbox lines not yet published.
     pub outbox: u64,
+    /// What waits or runs in each lane, batches included; a lane that is missing is empty.
+    pub lanes: Vec<LaneBacklog>,
+    /// Dead letters that nobody has decided about.
+    pub dead: u64,
+}
+
+/// What waits or runs in one lane, as far as the store knows: it does not know jobs that edges put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneBacklog {
+    /// The lane.
+    pub lane: Lane,
+    /// Jobs that are due and have not ended.
+    pub waiting: u64,
+    /// When the oldest of them was put.
+    pub oldest: Option<Timestamp>,
 }
 
 /// What one look for forgotten things has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Batches whose job was put once more.
+    /// Batches and jobs whose message was put once more.
     pub requeued: usize,
+    /// Jobs whose time has come.
+    pub due: usize,
+    /// Runs whose lease ran out.
+    pub expired: usize,
     /// Payloads dropped.
     pub dropped: usize,
+    /// Records past their time that were deleted.
+    pub pruned: usize,
+}
+
+// === impl JobState ===
+
+impl JobState {
+    /// All states.
+    pub const ALL: [Self; 6] =
+        [Self::Accepted, Self::Running, Self::Applied, Self::Failed, Self::Cancelled, Self::Dead];
+
+    /// Returns the state's name in documents and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Running => "running",
+            Self::Applied => "applied",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Returns the state of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Returns whether the job has ended; a dead one has, unless a person brings it back.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Accepted | Self::Running => false,
+            Self::Applied | Self::Failed | Self::Cancelled | Self::Dead => true,
+        }
+    }
+}
+
+// === impl Claim ===
+
+impl Claim {
+    /// Returns what names this claim.
+    pub fn hold(&self) -> Hold {
+        Hold { batch: self.id, fence: self.fence }
+    }
 }
 
 // === impl Swept ===

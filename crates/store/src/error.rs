@@ -1,11 +1,26 @@
 //! Why a store operation failed.
 
-/// Why a store operation failed.
+/// Why a store operation failed: one variant for each thing that the caller may have to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database can't be used at present: try again later.
     #[error("the store can't be used")]
-    Unavailable(#[source] tidegate_sqlite::Error),
+    Unavailable(#[source] Cause),
+    /// There is no room: nothing can be written until somebody makes some. Nothing was changed.
+    #[error("the store's disk is full")]
+    Full,
+    /// The server does not let this process in, or not do what it must: somebody has to change the
+    /// configuration, on one side or the other.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// A newer build has used the store: use that one, or a newer one.
+    #[error("the store's schema has version {found}, this build knows {known}")]
+    Newer {
+        /// Version of the store.
+        found: i64,
+        /// The newest version that this build knows.
+        known: i64,
+    },
     /// The read took longer than its deadline.
     #[error("the read took too long")]
     Deadline,
@@ -25,13 +40,31 @@ pub enum StoreError {
     },
 }
 
+/// What an engine says about it.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 // === impl StoreError ===
+
+impl StoreError {
+    /// Returns whether the same call may succeed later although nobody changes it: what a queue
+    /// retries, and what a client is told to retry.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Full | Self::Misconfigured(_) | Self::Deadline => true,
+            Self::Newer { .. }
+            | Self::Conflict(_)
+            | Self::Incompatible(_)
+            | Self::Corrupt { .. } => false,
+        }
+    }
+}
 
 impl From<tidegate_sqlite::Error> for StoreError {
     fn from(error: tidegate_sqlite::Error) -> Self {
         match error {
             tidegate_sqlite::Error::Deadline => Self::Deadline,
-            error => Self::Unavailable(error),
+            tidegate_sqlite::Error::Full => Self::Full,
+            error => Self::Unavailable(error.into()),
         }
     }
 }

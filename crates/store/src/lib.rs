@@ -1,30 +1,49 @@
-//! Semantic storage operations: accept a batch, apply it, read a view.
+//! Semantic storage operations: accept a batch, apply it, read a view, run a job once.
 //!
 //! [`Store`] says what the tiers ask of a database; `transform` holds what every engine computes
 //! in the same way; [`SqliteStore`] holds the statements and transactions of one engine.
 
 mod batch;
+mod canary;
 mod contract;
+mod dead_letter;
 mod error;
+mod hot;
+mod identity;
+mod job;
 mod reading;
 mod respond;
 mod sqlite;
 mod store;
 mod token;
 mod transform;
+mod worker;
 
 use std::sync::Arc;
 
 use tidegate_core::backend::StoreBackend;
 
-pub use batch::{Accepted, Applied, Backlog, Claim, Counts, JobState, JobStatus, NewBatch, Swept};
+pub use batch::{
+    Accepted, Applied, Backlog, Changes, Claim, Counts, Hold, JobState, JobStatus, LaneBacklog,
+    NewBatch, Swept,
+};
+pub use canary::Canaries;
 pub use contract::StoredContract;
-pub use error::StoreError;
+pub use dead_letter::{
+    DeadFilter, DeadLetter, DeadLetters, DeadState, MAX_LETTERS, MAX_SHOWN_BYTES, NewDeadLetter,
+};
+pub use error::{Cause, StoreError};
+pub use hot::{HALF_LIFE, HotKeys, MAX_TAGS};
+pub use job::{
+    Begun, Cancel, Completed, Completion, Effect, Ending, Enqueued, JobFilter, JobRun, Jobs,
+    MAX_CRASHES, MAX_LISTED, NewJob, Probe, ProbeTally, Progress, Renewal,
+};
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
 pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;
 pub use store::Store;
 pub use token::{NewToken, Token};
+pub use worker::{BEAT_EVERY, DEAD_AFTER, LaneBeat, WorkerBeat, Workers};
 
 /// A store that this process is connected to.
 pub type SharedStore = Arc<dyn Store>;

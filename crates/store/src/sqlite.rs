@@ -14,12 +14,19 @@ mod commit;
 mod insert;
 mod merge;
 
-mod plan;
 mod read;
 mod versions;
 
-mod jobs;
+mod canary;
+mod dead_letter;
+mod hot;
+mod job;
+mod worker;
+
+mod backlog;
 mod outbox;
+mod row;
+mod status;
 mod sweep;
 mod tokens;
 
@@ -38,15 +45,16 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::sqlite::apply::Work;
-use crate::sqlite::commit::Space;
-use crate::sqlite::contracts::Contracts;
+use crate::identity::Identity;
+use crate::sqlite::accept::Packed;
 use crate::sqlite::outbox::Strays;
-use crate::sqlite::plan::Query;
-use crate::transform::payload;
+use crate::transform::compiled::Compiled;
+use crate::transform::plan::{self, Dialect, Query};
 use crate::transform::prepare::prepare;
+use crate::transform::space::Space;
+use crate::transform::work::Work;
 use crate::{
-    Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
+    Accepted, Backlog, Changes, Claim, GroupsPage, Hold, JobStatus, NewBatch, NewToken, ReadAnswer,
     ReadRequest, Store, StoreError, StoredContract, Swept, Token, Versions,
 };
 
@@ -63,24 +71,17 @@ const QUICK: Duration = Duration::from_millis(2);
 /// How long lines of other processes' commits wait for this process's relay at most.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The longest a listing of groups may take.
+/// The longest a listing may take.
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
     database: Database,
     identity: Identity,
-    contracts: Arc<Contracts>,
+    compiled: Arc<Compiled>,
     committed: Notify,
     strays: Strays,
     long_reads: Semaphore,
-}
-
-/// Who a store is.
-#[derive(Clone)]
-struct Identity {
-    incarnation: Arc<str>,
-    scope_secret: Arc<[u8]>,
 }
 
 // === impl SqliteStore ===
@@ -104,7 +105,7 @@ impl SqliteStore {
         Ok(Self {
             database,
             identity,
-            contracts: Arc::default(),
+            compiled: Arc::default(),
             committed,
             strays,
             long_reads: Semaphore::new(LONG_READERS),
@@ -127,6 +128,19 @@ impl SqliteStore {
         let _permit = permit.map_err(|_| StoreError::Deadline)?.map_err(|_| stopped())?;
         let (database, rest) = (self.database.clone(), rest());
         tokio::task::spawn_blocking(move || database.read_within(rest, |sql| job.run(sql)))
+            .await
+            .map_err(|_| stopped())?
+    }
+
+    /// Reads a page of something on a blocking thread.
+    async fn read_page<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = tokio::time::timeout(PAGE_LIMIT, self.long_reads.acquire()).await;
+        let _permit = permit.map_err(|_| StoreError::Deadline)?.map_err(|_| stopped())?;
+        let database = self.database.clone();
+        tokio::task::spawn_blocking(move || database.read_within(PAGE_LIMIT, work))
             .await
             .map_err(|_| stopped())?
     }
@@ -175,12 +189,12 @@ impl Store for SqliteStore {
         let contract = contract.clone();
         let version =
             self.database.write(move |sql| contracts::register(sql, &contract, now)).await?;
-        let contracts = Arc::clone(&self.contracts);
-        self.database.read_blocking(move |sql| contracts.get(sql, &name, version)).await
+        let compiled = Arc::clone(&self.compiled);
+        self.database.read_blocking(move |sql| contracts::get(sql, &compiled, &name, version)).await
     }
 
     async fn contracts(&self) -> Result<Vec<Arc<StoredContract>>, StoreError> {
-        self.database.read(|sql| self.contracts.newest(sql))
+        self.database.read(|sql| contracts::newest(sql, &self.compiled))
     }
 
     async fn create_token(&self, token: NewToken, now: Timestamp) -> Result<(), StoreError> {
@@ -204,20 +218,20 @@ impl Store for SqliteStore {
 
     async fn accept(&self, batch: NewBatch, now: Timestamp) -> Result<Accepted, StoreError> {
         // The writer thread is shared by all requests: nothing is computed on it.
-        let (batch, payload) = tokio::task::spawn_blocking(move || {
-            let payload = payload::pack(&batch.rows, &batch.lines)?;
-            Ok::<_, StoreError>((batch, payload))
+        let (batch, packed) = tokio::task::spawn_blocking(move || {
+            let packed = Packed::of(&batch, now)?;
+            Ok::<_, StoreError>((batch, packed))
         })
         .await
         .map_err(|_| stopped())??;
         let accepted =
-            self.database.write(move |sql| accept::accept(sql, &batch, &payload, now)).await?;
+            self.database.write(move |sql| accept::accept(sql, &batch, &packed, now)).await?;
         self.committed.notify_one();
         Ok(accepted)
     }
 
     async fn job(&self, tenant: &str, id: Uuid) -> Result<Option<JobStatus>, StoreError> {
-        self.database.read(|sql| jobs::job(sql, &self.identity.incarnation, tenant, id))
+        self.database.read(|sql| status::job(sql, &self.identity.incarnation, tenant, id))
     }
 
     async fn claim(&self, batches: &[Uuid], now: Timestamp) -> Result<Vec<Claim>, StoreError> {
@@ -232,11 +246,11 @@ impl Store for SqliteStore {
                 claims.filter_map(Result::transpose).collect::<Result<Vec<_>, StoreError>>()
             })
             .await?;
-        let contracts = Arc::clone(&self.contracts);
-        self.database.read_blocking(move |sql| claim::load_all(sql, &contracts, held)).await
+        let compiled = Arc::clone(&self.compiled);
+        self.database.read_blocking(move |sql| claim::load_all(sql, &compiled, held)).await
     }
 
-    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StoreError> {
+    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Changes, StoreError> {
         let works = tokio::task::spawn_blocking(move || {
             let work = |claim: Claim| {
                 let dataset = &claim.contract.contract.datasets[claim.dataset];
@@ -247,10 +261,10 @@ impl Store for SqliteStore {
         .await
         .map_err(|_| stopped())?;
         let incarnation = Arc::clone(&self.identity.incarnation);
-        let applied =
+        let changes =
             self.database.write(move |sql| apply::apply(sql, &incarnation, &works, now)).await?;
         self.committed.notify_one();
-        Ok(applied)
+        Ok(changes)
     }
 
     async fn fail(&self, claim: &Claim, reason: &str, now: Timestamp) -> Result<(), StoreError> {
@@ -268,12 +282,41 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn release(&self, holds: &[Hold]) -> Result<(), StoreError> {
+        let holds = holds.to_vec();
+        self.database
+            .write(move |sql| holds.into_iter().try_for_each(|hold| claim::release(sql, hold)))
+            .await
+    }
+
+    async fn quarantine_batch(
+        &self,
+        claim: &Claim,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (hold, reason) = (claim.hold(), reason.to_owned());
+        let quarantined =
+            self.database.write(move |sql| claim::quarantine(sql, hold, &reason, now)).await?;
+        self.committed.notify_one();
+        Ok(quarantined)
+    }
+
     async fn sweep(&self, untouched_since: Timestamp, now: Timestamp) -> Result<Swept, StoreError> {
         let dropped = self.database.write(move |sql| sweep::drop_payloads(sql, now)).await?;
         let requeued =
             self.database.write(move |sql| sweep::requeue(sql, untouched_since, now)).await?;
+        let jobs = self.database.write(move |sql| {
+            let (due, expired) =
+                (sweep::jobs::put_due(sql, now)?, sweep::jobs::take_back(sql, now)?);
+            Ok::<_, StoreError>((due, expired, sweep::jobs::put_lost(sql, untouched_since, now)?))
+        });
+        let (due, expired, lost) = jobs.await?;
         self.committed.notify_one();
-        Ok(Swept { requeued, dropped })
+        let records = self.database.write(move |sql| sweep::prune::prune(sql, now)).await?;
+        let batches = self.database.write(move |sql| sweep::prune::prune_batches(sql, now)).await?;
+        let (requeued, pruned) = (requeued + lost, records + batches);
+        Ok(Swept { requeued, due, expired, dropped, pruned })
     }
 
     async fn versions(
@@ -289,8 +332,10 @@ impl Store for SqliteStore {
     async fn read(&self, request: ReadRequest) -> Result<ReadAnswer, StoreError> {
         let contract = &request.contract.contract;
         let query = match &request.plan {
-            ReadPlan::Groups(plan) => plan::groups(contract, &request.tenant, plan),
-            ReadPlan::Rows(plan) => plan::rows(contract, &request.tenant, plan),
+            ReadPlan::Groups(plan) => {
+                plan::groups(Dialect::Sqlite, contract, &request.tenant, plan)
+            }
+            ReadPlan::Rows(plan) => plan::rows(Dialect::Sqlite, contract, &request.tenant, plan),
         };
         let job = ReadJob {
             incarnation: Arc::clone(&self.identity.incarnation),
@@ -306,7 +351,7 @@ impl Store for SqliteStore {
         let job = ReadJob {
             incarnation: Arc::clone(&self.identity.incarnation),
             product: page.contract.contract.name.clone(),
-            query: plan::page(&page),
+            query: plan::page(Dialect::Sqlite, &page),
             tenant: page.tenant,
             tags: Vec::new(),
         };
@@ -314,7 +359,7 @@ impl Store for SqliteStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
-        self.database.read_blocking(jobs::backlog).await
+        self.database.read_blocking(backlog::backlog).await
     }
 }
 
@@ -339,7 +384,7 @@ impl OutboxSource for SqliteStore {
 }
 
 pub(crate) fn stopped() -> StoreError {
-    StoreError::Unavailable(tidegate_sqlite::Error::Stopped)
+    tidegate_sqlite::Error::Stopped.into()
 }
 
 fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {

@@ -9,13 +9,14 @@ use tidegate_product::contract::Contract;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, Applied, Backlog, Claim, GroupsPage, JobStatus, NewBatch, NewToken, ReadAnswer,
-    ReadRequest, StoreError, StoredContract, Swept, Token, Versions,
+    Accepted, Backlog, Canaries, Changes, Claim, DeadLetters, GroupsPage, Hold, HotKeys, JobStatus,
+    Jobs, NewBatch, NewToken, ReadAnswer, ReadRequest, StoreError, StoredContract, Swept, Token,
+    Versions, Workers,
 };
 
 /// All that the tiers ask of the database.
 #[async_trait]
-pub trait Store: OutboxSource {
+pub trait Store: OutboxSource + Jobs + DeadLetters + HotKeys + Canaries + Workers {
     /// Returns the store's incarnation, part of every data sequence.
     fn incarnation(&self) -> &str;
 
@@ -74,7 +75,7 @@ pub trait Store: OutboxSource {
     /// The store can't be written; nothing was accepted.
     async fn accept(&self, batch: NewBatch, now: Timestamp) -> Result<Accepted, StoreError>;
 
-    /// Returns a job of the tenant.
+    /// Returns a job of the tenant, whether it is a batch or another.
     ///
     /// # Errors
     /// The store can't be read.
@@ -92,7 +93,7 @@ pub trait Store: OutboxSource {
     ///
     /// # Errors
     /// Nothing was applied.
-    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StoreError>;
+    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Changes, StoreError>;
 
     /// Marks a claimed batch as failed for good.
     ///
@@ -100,9 +101,34 @@ pub trait Store: OutboxSource {
     /// The store can't be written.
     async fn fail(&self, claim: &Claim, reason: &str, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Puts outbox lines for batches that wait and that nobody has touched since
-    /// `untouched_since`, and drops payloads past their replay time. Bounded work: call again as
-    /// long as something was done.
+    /// Gives claims back in order: the worker drains, or could not apply them for want of the
+    /// database. They don't count as unfinished then, and whoever claims the batches next is
+    /// not held up.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    async fn release(&self, holds: &[Hold]) -> Result<(), StoreError>;
+
+    /// Takes a claimed batch out of the way because it kills its workers: it is
+    /// [`Dead`](crate::JobState::Dead), its dead letter is filed, and its payload is kept. `false`
+    /// if the claim was overtaken, and then nothing was changed.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    async fn quarantine_batch(
+        &self,
+        claim: &Claim,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Brings back what was forgotten and forgets what is past its time. Bounded work: call again
+    /// as long as something was done.
+    ///
+    /// Puts outbox lines for batches that wait and that nobody has touched since `untouched_since`,
+    /// for other jobs that nobody has touched for much longer, for scheduled ones whose time has
+    /// come, and for those whose run has lost its lease. Drops payloads past their replay time and
+    /// records past theirs.
     ///
     /// # Errors
     /// The store can't be written.

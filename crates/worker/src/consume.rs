@@ -101,7 +101,10 @@ async fn connect(
     channels: &mut Channels,
     failures: &mut u32,
 ) -> Result<(), QueueError> {
-    let mut consumer = source.queue.consume(&Lane::ALL, source.prefetch).await?;
+    let mut consumer = source
+        .queue
+        .consume(tidegate_queue::Source::stable(Lane::Default), source.prefetch)
+        .await?;
     source.connection.set(true);
     take(consumer.as_mut(), source, channels, failures).await?;
     source.connection.set(false);

@@ -9,7 +9,7 @@ use prometheus::{
 };
 use tidegate_core::clock::Timestamp;
 use tidegate_core::telemetry::registry;
-use tidegate_queue::Depth;
+use tidegate_queue::{Depth, Depths};
 use tidegate_store::Counts;
 
 use crate::settle::Outcome;
@@ -118,11 +118,12 @@ impl Metrics {
     }
 
     /// Shows how much work waits.
-    pub(crate) fn depths(&self, depths: &[Depth], now: Timestamp) {
+    pub(crate) fn depths(&self, depths: &Depths, now: Timestamp) {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        for Depth { lane, ready, unacked, dead, oldest, .. } in depths {
+        let stable = depths.lanes.iter().filter(|depth| depth.canary.is_none());
+        for Depth { lane, ready, unacked, oldest, .. } in stable {
             let lane = lane.as_str();
-            for (state, count) in [("ready", ready), ("unacked", unacked), ("dead", dead)] {
+            for (state, count) in [("ready", ready), ("unacked", unacked)] {
                 self.queue_jobs.with_label_values(&[lane, state]).set(gauge(*count));
             }
             let age = oldest.map_or(0, |oldest| now.since(oldest).as_secs());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::Lane;
 use tidegate_core::shutdown::Shutdown;
-use tidegate_queue::{Depth, Queue, SharedQueue};
+use tidegate_queue::{Depths, Queue, SharedQueue};
 use tidegate_store::{SharedStore, Store, Swept};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -72,14 +72,16 @@ async fn sweep(store: &dyn Store, queue: &dyn Queue) -> Swept {
 /// its own behind that one. Were such batches published again, a backlog that takes longer than
 /// [`WAITED`] would grow by all of itself each time. What a consumer holds says nothing: it may
 /// have stopped for good.
-fn forgotten_since(depths: &[Depth], now: Timestamp) -> Timestamp {
+fn forgotten_since(depths: &Depths, now: Timestamp) -> Timestamp {
     let waited = now.before(WAITED);
-    let next = depths.iter().find(|depth| depth.lane == Lane::Default).and_then(|lane| lane.next);
+    let next = depths.stable(Lane::Default).and_then(|lane| lane.next);
     next.map_or(waited, |next| waited.min(next.before(PUBLISHING)))
 }
 
 #[cfg(test)]
 mod tests {
+    use tidegate_queue::Depth;
+
     use super::*;
 
     const NOW: i64 = 1_000;
@@ -88,8 +90,10 @@ mod tests {
     fn check(lane: Lane, next: Option<i64>, expected: i64) {
         let seconds = |seconds: i64| Timestamp(seconds * 1_000_000);
         let next = next.map(seconds);
-        let depth = Depth { lane, ready: 1, unacked: 0, dead: 0, oldest: Some(seconds(1)), next };
-        assert_eq!(forgotten_since(&[depth], seconds(NOW)), seconds(expected), "{next:?}");
+        let (canary, oldest) = (None, Some(seconds(1)));
+        let depth = Depth { lane, canary, ready: 1, unacked: 0, oldest, next };
+        let depths = Depths { lanes: vec![depth], ..Depths::default() };
+        assert_eq!(forgotten_since(&depths, seconds(NOW)), seconds(expected), "{next:?}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tidegate_core::shutdown::Shutdown;
 use tidegate_product::contract::Contract;
 use tidegate_product::rows::Rows;
 use tidegate_queue::{Depth, SharedQueue, SqliteQueue};
-use tidegate_store::{Applied, Claim, Counts, StoreError, StoredContract};
+use tidegate_store::{Applied, Changes, Claim, Counts, StoreError, StoredContract};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -108,6 +108,7 @@ impl Batches for Fake {
                 dataset: 0,
                 fence: *fence,
                 attempts: *fence,
+                unfinished: 1,
                 rows: Rows::default(),
                 lines: Vec::new(),
             })
@@ -115,7 +116,7 @@ impl Batches for Fake {
         Ok(batches.iter().filter_map(claim).collect())
     }
 
-    async fn apply(&self, claims: Vec<Claim>, _now: Timestamp) -> Result<Vec<Applied>, StepError> {
+    async fn apply(&self, claims: Vec<Claim>, _now: Timestamp) -> Result<Changes, StepError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
         let left = self.refusals.load(Ordering::SeqCst);
@@ -123,7 +124,8 @@ impl Batches for Fake {
             self.refusals.store(left - 1, Ordering::SeqCst);
             return Err(StoreError::from(tidegate_sqlite::Error::Full).into());
         }
-        Ok(claims.iter().map(|claim| self.apply_one(claim)).collect())
+        let applied = claims.iter().map(|claim| self.apply_one(claim)).collect();
+        Ok(Changes { applied, purges: Vec::new() })
     }
 }
 
@@ -145,9 +147,8 @@ impl Worker {
 
     async fn depth(&self) -> (u64, u64, u64) {
         let depths = self.queue.depth().await.unwrap();
-        let Depth { ready, unacked, dead, .. } =
-            *depths.iter().find(|depth| depth.lane == Lane::Default).unwrap();
-        (ready, unacked, dead)
+        let Depth { ready, unacked, .. } = *depths.stable(Lane::Default).unwrap();
+        (ready, unacked, depths.unfiled)
     }
 
     /// Waits until the queue holds so many ready, unacked and dead jobs.
@@ -285,7 +286,8 @@ async fn a_drain_finishes_the_group_in_hand_and_gives_back_the_rest() {
     // Given back untouched: nothing waits for a retry, nothing counts as tried.
     let left = jobs.len() - applied;
     worker.settled((u64::try_from(left).unwrap(), 0, 0)).await;
-    let mut consumer = worker.queue.consume(&[Lane::Default], 100).await.unwrap();
+    let mut consumer =
+        worker.queue.consume(tidegate_queue::Source::stable(Lane::Default), 100).await.unwrap();
     for _ in 0..left {
         let delivery = tokio::time::timeout(NEVER, consumer.next()).await.unwrap().unwrap();
         assert_eq!((delivery.job.attempt, delivery.redelivered), (0, false));

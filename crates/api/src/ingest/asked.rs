@@ -7,13 +7,9 @@ use http::{HeaderMap, HeaderName};
 
 use crate::body::Coding;
 use crate::error::Refusal;
+use crate::fields::{Stamp, idempotency_key, traceparent};
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Longest idempotency key.
-const MAX_KEY_BYTES: usize = 255;
 
 /// Longest time an answer is held back for its job.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -35,6 +31,7 @@ pub(super) struct Asked {
     pub(super) idempotency_key: Option<String>,
     pub(super) wait: Option<Duration>,
     pub(super) traceparent: Option<String>,
+    pub(super) stamp: Stamp,
 }
 
 // === impl Asked ===
@@ -47,6 +44,7 @@ impl Asked {
             idempotency_key: idempotency_key(headers)?,
             wait: wait(headers),
             traceparent: traceparent(headers),
+            stamp: Stamp::of(headers),
         })
     }
 }
@@ -68,19 +66,6 @@ fn format(headers: &HeaderMap) -> Result<BodyFormat, Refusal> {
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let mut fields = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(field) = fields.next() else { return Ok(None) };
-    let text = field.to_str().map_err(|_| Refusal::IdempotencyKey)?;
-    let well_formed = (1..=MAX_KEY_BYTES).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if well_formed && fields.next().is_none() {
-        Ok(Some(text.to_owned()))
-    } else {
-        Err(Refusal::IdempotencyKey)
-    }
-}
-
 /// Reads `Prefer: wait=N`. A preference that can't be read is ignored (RFC 7240 section 2).
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let fields = headers.get_all(PREFER).iter().filter_map(|field| field.to_str().ok());
@@ -91,24 +76,6 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
         name.trim().eq_ignore_ascii_case("wait").then(|| value.parse().ok())?
     })?;
     Some(Duration::from_secs(seconds).min(MAX_WAIT)).filter(|wait| !wait.is_zero())
-}
-
-/// Reads a W3C trace context of version 00; any other is dropped, as its standard says.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
-    let mut parts = text.split('-');
-    let lower_hex = |part: Option<&str>, digits: usize| {
-        part.is_some_and(|part| {
-            part.len() == digits
-                && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    };
-    let well_formed = parts.next() == Some("00")
-        && lower_hex(parts.next(), 32)
-        && lower_hex(parts.next(), 16)
-        && lower_hex(parts.next(), 2)
-        && parts.next().is_none();
-    well_formed.then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -140,24 +107,6 @@ mod tests {
     }
 
     #[test]
-    fn an_idempotency_key_is_visible_ascii_of_bounded_length() {
-        let long = "k".repeat(255);
-        let longer = "k".repeat(256);
-        for (values, expected) in [
-            (&[][..], Some(None)),
-            (&["order-7"], Some(Some("order-7"))),
-            (&[long.as_str()], Some(Some(long.as_str()))),
-            (&[longer.as_str()], None),
-            (&[""], None),
-            (&["a b"], None),
-            (&["a", "b"], None),
-        ] {
-            let key = idempotency_key(&headers(IDEMPOTENCY_KEY, values)).ok();
-            assert_eq!(key, expected.map(|key| key.map(str::to_owned)), "{values:?}");
-        }
-    }
-
-    #[test]
     fn a_wait_is_capped_and_nonsense_ignored() {
         for (values, expected) in [
             (&["wait=5"][..], Some(5)),
@@ -171,21 +120,6 @@ mod tests {
         ] {
             let wait = wait(&headers(PREFER, values)).map(|wait| wait.as_secs());
             assert_eq!(wait, expected, "{values:?}");
-        }
-    }
-
-    #[test]
-    fn a_malformed_trace_context_is_dropped() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        for (value, expected) in [
-            (good, Some(good)),
-            ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", None),
-            ("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None),
-            ("00-4bf9-00f067aa0ba902b7-01", None),
-            ("", None),
-        ] {
-            let trace = traceparent(&headers(TRACEPARENT, &[value]));
-            assert_eq!(trace.as_deref(), expected, "{value}");
         }
     }
 }

@@ -11,10 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::scope::credential_digest;
+use tidegate_queue::{SharedQueue, SqliteQueue};
 use tidegate_store::{NewToken, SharedStore, SqliteStore, Store};
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::admin::Release;
 use crate::app::App;
 use crate::config::Limits;
 use crate::router;
@@ -95,7 +97,9 @@ impl Fixture {
             };
             store.create_token(token, now).await.unwrap();
         }
-        let app = crate::run::app(Arc::clone(&store) as SharedStore, limits).await.unwrap();
+        let queue = SqliteQueue::open(&directory.path().join("queue.db")).unwrap();
+        let backends = (Arc::clone(&store) as SharedStore, Arc::new(queue) as SharedQueue);
+        let app = crate::run::app(backends, Release::default(), limits).await.unwrap();
         let (public, private) = (router::public(&app), router::private(&app));
         Self { app, store, directory, public, private }
     }

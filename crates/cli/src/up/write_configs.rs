@@ -74,6 +74,7 @@ fn api(layout: &Layout<'_>) -> Value {
             "public": layout.ports.api.address(),
             "private": layout.ports.private(Tier::Api),
         },
+        "release": { "id": layout.release },
     })
 }
 
@@ -102,6 +103,9 @@ fn worker(layout: &Layout<'_>) -> Value {
         "store": layout.backends.store_text,
         "queue": layout.backends.queue_text,
         "listen": { "private": layout.ports.private(Tier::Worker) },
+        "arrows": layout.project.profile.arrows,
+        "api": { "internal": [layout.ports.private(Tier::Api)] },
+        "release": { "id": layout.release },
     })
 }
 
@@ -116,6 +120,7 @@ fn edge(layout: &Layout<'_>) -> Value {
         },
         "tls": { "development": layout.data.tls() },
         "cache": { "capacity_bytes": CACHE_BYTES },
+        "arrows": layout.project.profile.arrows,
         "control": {
             "address": layout.ports.control.address(),
             "public_key": layout.public_key.to_hex(),

@@ -144,6 +144,18 @@ impl Metadata {
         self.initial_age.saturating_add(now.since(self.response_time))
     }
 
+    /// Says whether less time has passed since the response was right than for `other`.
+    pub(crate) fn is_younger_than(&self, other: &Self) -> bool {
+        let later = self.response_time.max(other.response_time);
+        self.age(later) < other.age(later)
+    }
+
+    /// Returns what is left of the time in which the response may be served while it is validated.
+    pub(crate) fn revalidation_window(&self, now: Timestamp) -> Duration {
+        let stale_for = self.age(now).saturating_sub(self.lifetime);
+        self.stale_while_revalidate.saturating_sub(stale_for)
+    }
+
     /// Returns what is left of the lifetime in seconds, negative once it is stale.
     pub(crate) fn ttl_seconds(&self, now: Timestamp) -> i64 {
         let whole = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);

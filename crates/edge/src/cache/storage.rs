@@ -13,6 +13,7 @@ use tidegate_core::clock::Timestamp;
 use super::freshness::Metadata;
 use super::tags::Links;
 use super::vary::Selecting;
+use crate::hot::Requests;
 
 /// Most variants kept for one key: a field with many values must not fill the cache.
 const MAX_VARIANTS: usize = 16;
@@ -36,6 +37,16 @@ pub(crate) struct StoredResponse {
     pub(crate) metadata: Metadata,
     pub(crate) selecting: Selecting,
     pub(crate) links: Links,
+    /// Counts requests for it; see [`crate::hot`].
+    pub(crate) requests: Arc<Requests>,
+}
+
+/// What became of a response that was to be stored.
+#[derive(Debug)]
+pub(crate) enum Put {
+    Stored,
+    /// Something is stored that it would be a step back from.
+    Kept(Arc<StoredResponse>),
 }
 
 /// What is kept for one key.
@@ -71,7 +82,8 @@ impl StoredResponse {
         let fields = self.headers.iter();
         let fields: usize =
             fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD).sum();
-        size_of::<Self>() + fields + self.body.len() + self.selecting.weight() + self.links.weight()
+        let own = size_of::<Self>() + size_of::<Requests>();
+        own + fields + self.body.len() + self.selecting.weight() + self.links.weight()
     }
 }
 
@@ -104,17 +116,52 @@ impl Storage {
         }
     }
 
-    /// Stores a response in place of the one for the same requests.
-    pub(crate) fn store(&self, key: &CacheKey, response: Arc<StoredResponse>) {
-        self.slots.entry(key.clone()).and_upsert_with(|present| {
+    /// Stores a response that was fetched in place of the one for the same requests, unless that
+    /// would be a step back: fetches and write-backs arrive in any order.
+    pub(crate) fn store(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> Put {
+        self.put(key, response, |kept| kept.links.outranks(&response.links))
+    }
+
+    /// Stores a response that was rendered or looked at elsewhere. The message may be late: at the
+    /// same position, the younger of both stays.
+    pub(crate) fn write_back(&self, key: &CacheKey, response: &Arc<StoredResponse>) -> Put {
+        self.put(key, response, |kept| {
+            kept.links.outranks(&response.links)
+                || (kept.links.is_level_with(&response.links)
+                    && kept.metadata.is_younger_than(&response.metadata))
+        })
+    }
+
+    fn put(
+        &self,
+        key: &CacheKey,
+        response: &Arc<StoredResponse>,
+        is_ahead: impl Fn(&StoredResponse) -> bool,
+    ) -> Put {
+        let mut put = Put::Stored;
+        self.slots.entry(key.clone()).and_compute_with(|present| {
             let present = match present.map(moka::Entry::into_value) {
                 Some(Slot::Responses(responses)) => responses,
                 Some(Slot::Unstorable { .. }) | None => Arc::from([]),
             };
+            let same = present.iter().find(|kept| kept.selecting == response.selecting);
+            if let Some(same) = same.filter(|same| is_ahead(same)) {
+                put = Put::Kept(Arc::clone(same));
+                return Op::Nop;
+            }
             let others = present.iter().filter(|kept| kept.selecting != response.selecting);
-            let variants = std::iter::once(&response).chain(others).take(MAX_VARIANTS);
-            Slot::Responses(variants.cloned().collect())
+            let variants = std::iter::once(response).chain(others).take(MAX_VARIANTS);
+            Op::Put(Slot::Responses(variants.cloned().collect()))
         });
+        put
+    }
+
+    /// Returns the stored responses for a key, for whichever requests they were made.
+    pub(crate) fn variants(&self, key: &CacheKey) -> Arc<[Arc<StoredResponse>]> {
+        match self.slots.get(key) {
+            Some(Slot::Responses(responses)) => responses,
+            Some(Slot::Unstorable { .. }) | None => Arc::from([]),
+        }
     }
 
     /// Takes note that responses for this key can't be stored at present.
@@ -181,6 +228,7 @@ mod tests {
             links: tags.link(&headers, tags.begin()).unwrap(),
             headers,
             body: Bytes::from_static(body),
+            requests: Arc::default(),
         })
     }
 
@@ -197,9 +245,9 @@ mod tests {
     fn variants_stand_beside_each_other_and_replace_their_equals() {
         let storage = Storage::new(1 << 20);
         assert!(matches!(storage.find(&key("/"), &language("en"), NOW), Found::UriMiss));
-        storage.store(&key("/"), response(b"en", &language("en")));
-        storage.store(&key("/"), response(b"de", &language("de")));
-        storage.store(&key("/"), response(b"en2", &language("EN")));
+        storage.store(&key("/"), &response(b"en", &language("en")));
+        storage.store(&key("/"), &response(b"de", &language("de")));
+        storage.store(&key("/"), &response(b"en2", &language("EN")));
         check(&storage, &language("en"), Some(b"en2"));
         check(&storage, &language("de"), Some(b"de"));
         check(&storage, &language("fr"), None);
@@ -209,7 +257,7 @@ mod tests {
     fn variants_of_one_key_are_bounded_and_the_oldest_go_first() {
         let storage = Storage::new(1 << 20);
         for number in 0..=MAX_VARIANTS {
-            storage.store(&key("/"), response(b"x", &language(&format!("l{number}"))));
+            storage.store(&key("/"), &response(b"x", &language(&format!("l{number}"))));
         }
         check(&storage, &language("l0"), None);
         check(&storage, &language("l1"), Some(b"x"));
@@ -222,7 +270,7 @@ mod tests {
         storage.mark_unstorable(&key("/"), NOW);
         assert!(matches!(find(NOW), Found::Unstorable));
         assert!(matches!(find(NOW.after(UNSTORABLE_FOR)), Found::UriMiss));
-        storage.store(&key("/"), response(b"x", &HeaderMap::new()));
+        storage.store(&key("/"), &response(b"x", &HeaderMap::new()));
         storage.mark_unstorable(&key("/"), NOW);
         assert!(matches!(find(NOW), Found::Response(_)));
         storage.remove(&key("/"));
@@ -234,7 +282,7 @@ mod tests {
         let storage = Storage::new(100_000);
         let body: &'static [u8] = &[0; 1_000];
         for number in 0..1_000 {
-            storage.store(&key(&format!("/{number}")), response(body, &HeaderMap::new()));
+            storage.store(&key(&format!("/{number}")), &response(body, &HeaderMap::new()));
         }
         let (entries, bytes) = storage.size();
         assert!(bytes <= 100_000 && entries >= 10, "{entries} {bytes}");

@@ -6,6 +6,10 @@
 //!
 //! A position is a number in a *space*: the data sequence of one tenant's product in one store
 //! incarnation, or, for responses that carry no sequence, the order in which purges arrived here.
+//!
+//! Where purges were missed, a fetch that began afterwards saw their commits. A response that was
+//! rendered elsewhere did only if it is no older than what such a fetch brought, or if it was
+//! rendered well afterwards.
 
 mod space;
 
@@ -13,8 +17,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use parking_lot::Mutex;
+use tidegate_core::clock::Timestamp;
 use tidegate_core::seq::{self, DataSeq, Space};
 use tidegate_core::tag;
 
@@ -29,6 +36,10 @@ const MAX_PRODUCTS: usize = 65_536;
 /// Past store incarnations remembered, so that a late notice of one is not taken for a new one.
 const MAX_PAST: usize = 8;
 
+/// How far the clocks of a worker and an edge may be apart for times of one to mean anything to the
+/// other. Between what was rendered and what is purged only the sequence decides.
+const MAX_SKEW: Duration = Duration::from_secs(2);
+
 /// All marks of this edge.
 pub(crate) struct Tags {
     /// Raised after marks changed: whoever reads the new value also sees the marks.
@@ -40,8 +51,15 @@ struct Registry {
     /// For responses without a data sequence: positions are generations.
     arrival: Arc<Marks>,
     products: HashMap<(String, String), Product>,
+    barrier: Barrier,
+}
+
+/// Since when no purge was missed.
+#[derive(Clone, Copy)]
+struct Barrier {
     /// Fetches that began before this generation may have missed a purge.
-    barrier: u64,
+    generation: u64,
+    at: Timestamp,
 }
 
 struct Product {
@@ -50,9 +68,14 @@ struct Product {
     past: VecDeque<String>,
 }
 
-/// The generation in which a fetch began.
+/// What is known of when a response was read from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Began(u64);
+pub(crate) enum Began {
+    /// This edge asked for it in this generation.
+    Asked(u64),
+    /// It was rendered elsewhere, about this time.
+    Rendered(Timestamp),
+}
 
 /// Ties a stored response to the marks of its tags.
 #[derive(Debug)]
@@ -62,6 +85,8 @@ pub(crate) struct Links {
     marks: Box<[Mark]>,
     /// Generation in which the response was last known to be unpurged.
     checked: AtomicU64,
+    /// Position at which another response is known to be right.
+    doubted: AtomicU64,
 }
 
 /// Why a response can't be tied to its tags.
@@ -80,14 +105,14 @@ impl Tags {
         let registry = Registry {
             arrival: Arc::new(Marks::starting_at(0)),
             products: HashMap::new(),
-            barrier: 0,
+            barrier: Barrier { generation: 0, at: Timestamp(i64::MIN) },
         };
         Self { generation: AtomicU64::new(1), registry: Mutex::new(registry) }
     }
 
     /// Marks the beginning of a fetch.
     pub(crate) fn begin(&self) -> Began {
-        Began(self.generation.load(Ordering::Acquire))
+        Began::Asked(self.generation.load(Ordering::Acquire))
     }
 
     /// Takes note of a commit: what carries one of the tags and was read before `at` is invalid.
@@ -102,15 +127,15 @@ impl Tags {
     }
 
     /// Invalidates everything: notices were missed, so anything may have changed.
-    pub(crate) fn invalidate_all(&self) {
+    pub(crate) fn invalidate_all(&self, now: Timestamp) {
         let mut registry = self.registry.lock();
         let next = self.generation.load(Ordering::Acquire) + 1;
-        registry.restart(next);
+        registry.restart(Barrier { generation: next, at: now });
         self.advance(next);
     }
 
     /// Invalidates one product: notices of its space were missed.
-    pub(crate) fn invalidate_product(&self, space: &Space) {
+    pub(crate) fn invalidate_product(&self, space: &Space, now: Timestamp) {
         let mut registry = self.registry.lock();
         let next = self.generation.load(Ordering::Acquire) + 1;
         if let Some(product) = registry.products.get_mut(&product_of(space)) {
@@ -118,33 +143,58 @@ impl Tags {
         }
         // Responses without a sequence can't be told apart by product.
         registry.arrival = registry.arrival.supersede();
-        registry.barrier = next;
+        registry.barrier = Barrier { generation: next, at: now };
         self.advance(next);
     }
 
-    /// Ties a response whose fetch began at `began` to its tags, if it may be stored.
+    /// Ties a response to its tags, if it may be stored.
     pub(crate) fn link(&self, headers: &HeaderMap, began: Began) -> Result<Links, Refused> {
         let tags = surrogate_keys(headers)?;
         let at = data_seq(headers)?;
         let mut registry = self.registry.lock();
         let generation = self.generation.load(Ordering::Acquire);
-        if began.0 < registry.barrier {
+        let barrier = registry.barrier;
+        if matches!(began, Began::Asked(began) if began < barrier.generation) {
             return Err(Refused::Outdated);
         }
-        let (space, position) = match at {
-            None => (Arc::clone(&registry.arrival), began.0),
-            Some(at) => {
+        let (space, position) = match (at, began) {
+            (None, Began::Asked(began)) => (Arc::clone(&registry.arrival), began),
+            // Without a position there is no telling what it would overtake.
+            (None, Began::Rendered(_)) => return Err(Refused::Unreadable),
+            (Some(at), _) => {
                 let known = registry.follows(&at.space);
-                let marks = registry.adopt(&at.space).ok_or(Refused::Outdated)?;
+                let marks = registry.join(&at.space, began).ok_or(Refused::Outdated)?;
                 if !known {
                     self.advance(generation + 1);
                 }
                 (marks, at.seq)
             }
         };
+        match began {
+            Began::Asked(_) => space.prove(position),
+            Began::Rendered(at) => {
+                let well_after = at >= barrier.at.after(MAX_SKEW);
+                if !well_after && !space.is_proven(position) {
+                    return Err(Refused::Outdated);
+                }
+            }
+        }
         drop(registry);
         let marks = space.link(&tags, position).ok_or(Refused::Outdated)?;
-        Ok(Links { space, position, marks, checked: AtomicU64::new(generation) })
+        let (checked, doubted) = (AtomicU64::new(generation), AtomicU64::new(0));
+        Ok(Links { space, position, marks, checked, doubted })
+    }
+
+    /// Takes note that at a position something else than a stored response was found; returns
+    /// whether the response is older than that.
+    pub(crate) fn doubt(&self, links: &Links, at: &DataSeq) -> bool {
+        let present = self.registry.lock().present(&at.space);
+        let is_older = links.position < at.seq
+            && present.is_some_and(|marks| Arc::ptr_eq(&marks, &links.space));
+        if is_older {
+            links.doubted.fetch_max(at.seq, Ordering::Relaxed);
+        }
+        is_older
     }
 
     /// Says whether a stored response was purged since it was read.
@@ -175,6 +225,23 @@ impl Registry {
             .is_some_and(|product| product.incarnation == space.incarnation)
     }
 
+    /// Returns the marks of a space if it is the present one of its product.
+    fn present(&self, space: &Space) -> Option<Arc<Marks>> {
+        let product = self.products.get(&product_of(space))?;
+        (product.incarnation == space.incarnation).then(|| Arc::clone(&product.marks))
+    }
+
+    /// Returns the marks of the space that a response was read from. Only an answer to a question
+    /// of this edge tells of a new incarnation: what was rendered elsewhere may be late.
+    fn join(&mut self, space: &Space, began: Began) -> Option<Arc<Marks>> {
+        match began {
+            Began::Rendered(_) if self.products.contains_key(&product_of(space)) => {
+                self.present(space)
+            }
+            Began::Rendered(_) | Began::Asked(_) => self.adopt(space),
+        }
+    }
+
     /// Returns the marks of a space, making it the present one of its product if it is new;
     /// `None` if it is a past one.
     fn adopt(&mut self, space: &Space) -> Option<Arc<Marks>> {
@@ -203,7 +270,7 @@ impl Registry {
         Some(Arc::clone(&product.marks))
     }
 
-    fn restart(&mut self, barrier: u64) {
+    fn restart(&mut self, barrier: Barrier) {
         self.arrival = self.arrival.supersede();
         for product in self.products.values_mut() {
             product.marks = product.marks.supersede();
@@ -215,6 +282,26 @@ impl Registry {
 // === impl Links ===
 
 impl Links {
+    /// Says whether something else is known to be right by now.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed) > self.position
+    }
+
+    /// Says whether it would be a step back to store a response in place of this one: within a
+    /// space, positions decide. Of different ones the later counts, which was the present one when
+    /// the response was linked.
+    pub(crate) fn outranks(&self, response: &Self) -> bool {
+        if Arc::ptr_eq(&self.space, &response.space) {
+            return self.position.max(self.doubted.load(Ordering::Relaxed)) > response.position;
+        }
+        response.space.is_superseded() && !self.space.is_superseded()
+    }
+
+    /// Says whether both were read at the same position.
+    pub(crate) fn is_level_with(&self, response: &Self) -> bool {
+        Arc::ptr_eq(&self.space, &response.space) && self.position == response.position
+    }
+
     /// Returns the bytes it takes in memory, with its share of the marks.
     pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + self.marks.len() * Marks::WEIGHT_OF_A_MARK

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, VARY,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, VARY,
 };
 use tidegate_core::scope::credential_digest;
 
 /// Most fields one response may vary on; one that names more is stored for nobody else anyway.
 const MAX_FIELDS: usize = 16;
+
+/// Stands for a field that was not sent; no field's value has a NUL.
+const ABSENT: &str = "\0absent";
 
 /// The fields that select a stored response, with the normalised values of the request for which
 /// it was made.
@@ -64,6 +67,12 @@ impl Selecting {
         self.0.iter().all(|(name, value)| *normalised(name, request) == **value)
     }
 
+    /// Says whether it was made for requests that send none of the fields: those that workers and
+    /// orders for them can make.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.iter().all(|(_, value)| **value == *ABSENT)
+    }
+
     /// Returns the bytes it takes in memory.
     pub(crate) fn weight(&self) -> usize {
         let entry = size_of::<(HeaderName, Box<str>)>();
@@ -75,7 +84,7 @@ impl Selecting {
 fn normalised<'a>(name: &HeaderName, request: &'a HeaderMap) -> Cow<'a, str> {
     let mut lines = request.get_all(name).iter();
     let joined = match (lines.next(), lines.next()) {
-        (None, _) => return Cow::Borrowed("\0absent"),
+        (None, _) => return Cow::Borrowed(ABSENT),
         (Some(line), None) => String::from_utf8_lossy(line.as_bytes()),
         // RFC 9110 section 5.2: lines of one field are members of one list.
         (Some(first), Some(second)) => {
@@ -90,6 +99,10 @@ fn normalised<'a>(name: &HeaderName, request: &'a HeaderMap) -> Cow<'a, str> {
     // Stored responses outlive the request: a credential is kept as its digest only.
     if name == AUTHORIZATION || name == COOKIE {
         return Cow::Owned(credential_digest(&joined));
+    }
+    // RFC 9110 section 12.5.1: whoever takes anything may as well say nothing.
+    if name == ACCEPT && joined.trim() == "*/*" {
+        return Cow::Borrowed(ABSENT);
     }
     match joined {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),

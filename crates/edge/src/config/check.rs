@@ -8,6 +8,7 @@ use tidegate_core::config::Checked;
 use tidegate_core::edge_plan::{Access, CachePlan, EdgePlan, QueryRule, Refresh, RoutePlan};
 use tidegate_core::keys::PublicKey;
 use tidegate_core::path::PathTemplate;
+use tidegate_core::profile::Arrows;
 
 use super::raw::{Raw, RawCache, RawControl, RawLimits, RawRoute, RawTls, RawUpstream};
 use super::{Cache, Config, Governed, Limits, Listen, Mode, Tls, UpstreamConfig};
@@ -133,12 +134,15 @@ fn check_mode(raw: &Raw, problems: &mut Vec<String>) -> Option<Mode> {
                 problems
                     .push("route: an edge with [control] gets its routes from there".to_owned());
             }
-            check_governed(control, raw.queue.as_deref(), problems)
+            check_governed(control, raw.queue.as_deref(), raw.arrows, problems)
                 .map(|governed| Mode::Governed(Box::new(governed)))
         }
         None => {
             if raw.queue.is_some() {
                 problems.push("queue: only an edge with [control] listens to a queue".to_owned());
+            }
+            if raw.arrows != Arrows::default() {
+                problems.push("arrows: only an edge with [control] knows workers".to_owned());
             }
             Some(check_stand_alone(&raw.route, &raw.upstream, problems))
         }
@@ -148,6 +152,7 @@ fn check_mode(raw: &Raw, problems: &mut Vec<String>) -> Option<Mode> {
 fn check_governed(
     raw: &RawControl,
     queue: Option<&str>,
+    arrows: Arrows,
     problems: &mut Vec<String>,
 ) -> Option<Governed> {
     let mut noted = |problem: String| problems.push(problem);
@@ -176,6 +181,7 @@ fn check_governed(
         public_key: public_key?,
         project: raw.project.clone(),
         state: raw.state.clone(),
+        arrows,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use tidegate_core::profile::Arrows;
 use tidegate_core::telemetry::LogConfig;
 
 /// `edge.toml` as written.
@@ -25,6 +26,10 @@ pub struct Raw {
     /// `sqlite:PATH`: where notices come from.
     pub(super) queue: Option<String>,
     pub(super) control: Option<RawControl>,
+    /// What is handed to workers (`edge_to_worker`) and taken from them (`worker_to_edge`), as the
+    /// project profile says. Default: nothing.
+    #[serde(default)]
+    pub(super) arrows: Arrows,
     #[serde(default)]
     pub(super) log: LogConfig,
     /// End when standard input closes. Default: false.

@@ -58,6 +58,8 @@ fn check(text: &str, expected: &[&str]) {
 fn every_problem_of_a_stand_alone_edge_is_reported() {
     let text = r#"
 queue = "sqlite:q"
+[arrows]
+edge_to_worker = true
 [listen]
 https = "nowhere"
 [tls]
@@ -94,6 +96,7 @@ addresses = ["no-port"]
             "limits.connections",
             "waf.mode",
             "queue: only",
+            "arrows: only",
             "'no-port' is not HOST:PORT",
             "no [[upstream]] is named 'gone'",
             "route 1: path 'no-slash'",

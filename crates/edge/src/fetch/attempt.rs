@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{AGE, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -12,14 +11,10 @@ use tidegate_core::clock::Timestamp;
 use super::collect::{Collected, collect};
 use super::{Lookup, Stale};
 use crate::body::Body;
-use crate::cache::control::ResponseControl;
-use crate::cache::date;
-use crate::cache::freshness::{Exchange, Metadata, OriginFailure};
-use crate::cache::storable::{Candidate, NotStorable, judge};
+use crate::cache::assess::{Confirmation, Times, Why};
+use crate::cache::freshness::{Exchange, OriginFailure};
 use crate::cache::storage::StoredResponse;
-use crate::cache::tags::{Began, Links, Refused};
 use crate::cache::validate;
-use crate::cache::vary::Selecting;
 use crate::edge::Edge;
 use crate::error::RequestError;
 use crate::upstream::pool::Content;
@@ -35,33 +30,6 @@ pub(super) enum Attempt {
     Unconfirmed,
     /// A server error, and a stale response that may stand in for it.
     Covered { response: Arc<StoredResponse>, origin: StatusCode },
-}
-
-/// Why a response passes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    NotStorable(NotStorable),
-    /// It was read before the last purge of one of its tags.
-    Outdated,
-}
-
-/// A response head with everything that decides about it.
-struct Assessed {
-    metadata: Metadata,
-    selecting: Selecting,
-    links: Links,
-    headers: HeaderMap,
-}
-
-// === impl Why ===
-
-impl Why {
-    pub(super) fn detail(self) -> &'static str {
-        match self {
-            Self::NotStorable(reason) => reason.detail(),
-            Self::Outdated => "outdated",
-        }
-    }
 }
 
 /// Asks the origin; conditionally if there is something to validate.
@@ -98,8 +66,7 @@ fn outbound(
     lookup: &Lookup,
     validating: Option<&Arc<StoredResponse>>,
 ) -> Result<Outbound, RequestError> {
-    let mut headers = lookup.headers.clone();
-    headers::for_origin(&mut headers, &lookup.target, lookup.client, &edge.settings.node);
+    let mut headers = lookup.fields(edge);
     match validating {
         Some(stored) => validate::condition(&mut headers, &stored.headers),
         // The complete response is wanted, whatever the client has.
@@ -134,27 +101,17 @@ pub(super) fn is_failure(status: StatusCode) -> bool {
 fn confirm(
     lookup: &Lookup,
     edge: &Edge,
-    stored: &Arc<StoredResponse>,
+    stored: &StoredResponse,
     not_modified: &HeaderMap,
-    times: (Began, Exchange),
+    times: Times,
 ) -> Attempt {
-    if !validate::confirms(not_modified, &stored.headers) {
-        return Attempt::Unconfirmed;
-    }
-    let mut merged = validate::merge(&stored.headers, not_modified);
-    // An age that the 304 does not repeat belongs to the response that was stored.
-    if !not_modified.contains_key(DATE) {
-        merged.insert(DATE, date_value(times.1.response_time));
-    }
-    let origin = StatusCode::NOT_MODIFIED;
-    match assess(edge, lookup, stored.status, &merged, times) {
-        Ok(assessed) => {
-            let response = assessed.into_response(stored.status, stored.body.clone());
-            Attempt::Complete { response, origin }
+    match edge.cache.confirm(lookup.terms(), stored, not_modified, times) {
+        Confirmation::Unconfirmed => Attempt::Unconfirmed,
+        Confirmation::Fresh(response) => {
+            Attempt::Complete { response, origin: StatusCode::NOT_MODIFIED }
         }
-        Err(why) => {
-            merged.remove(AGE);
-            let response = pass(stored.status, merged, Body::full(stored.body.clone()));
+        Confirmation::Passing(headers, why) => {
+            let response = pass(stored.status, headers, Body::full(stored.body.clone()));
             Attempt::Passing { response, why }
         }
     }
@@ -165,10 +122,10 @@ async fn receive(
     edge: &Edge,
     lookup: &Lookup,
     (status, headers, body): (StatusCode, HeaderMap, Incoming),
-    times: (Began, Exchange),
+    times: Times,
 ) -> Result<Attempt, RequestError> {
     let idle = edge.limits.body_idle;
-    let assessed = match assess(edge, lookup, status, &headers, times) {
+    let assessed = match edge.cache.assess(lookup.terms(), (status, &headers), times) {
         Ok(assessed) => assessed,
         Err(why) => {
             let response = pass(status, headers, Body::relay(Vec::new(), body, idle));
@@ -187,72 +144,9 @@ async fn receive(
     }
 }
 
-/// Decides whether a response may be stored, and under which terms.
-fn assess(
-    edge: &Edge,
-    lookup: &Lookup,
-    status: StatusCode,
-    headers: &HeaderMap,
-    (began, exchange): (Began, Exchange),
-) -> Result<Assessed, Why> {
-    let control = ResponseControl::parse(headers);
-    let metadata = Metadata::measure(status, headers, &control, exchange, lookup.plan);
-    let candidate = Candidate {
-        method: &Method::GET,
-        request: lookup.control,
-        credentials: lookup.credentials,
-        plan: lookup.plan,
-        status,
-        headers,
-        control: &control,
-        metadata: &metadata,
-    };
-    judge(&candidate).map_err(Why::NotStorable)?;
-    let selecting = Selecting::take(headers, &lookup.headers, lookup.authorization)
-        .map_err(|_| Why::NotStorable(NotStorable::VaryAny))?;
-    let links = edge.cache.tags.link(headers, began).map_err(|refused| match refused {
-        Refused::Outdated => Why::Outdated,
-        Refused::Unreadable => Why::NotStorable(NotStorable::Unpurgeable),
-    })?;
-    let headers = kept_headers(headers, &control, exchange.response_time);
-    Ok(Assessed { metadata, selecting, links, headers })
-}
-
-/// Copies the fields that are kept: without those that are computed on delivery, and without those
-/// that `no-cache` and `private` name (RFC 9111 sections 5.2.2.4 and 5.2.2.7).
-fn kept_headers(headers: &HeaderMap, control: &ResponseControl, now: Timestamp) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.len() + 1);
-    for (name, value) in headers {
-        let withheld = control.no_cache.named().contains(name)
-            || control.private.named().contains(name)
-            || name == AGE
-            || name == CONTENT_LENGTH;
-        // Copied, as a value that came in shares the memory of a whole read buffer.
-        if !withheld && let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            kept.append(name, value);
-        }
-    }
-    // RFC 9110 section 6.6.1: whoever stores a response without a date adds one.
-    kept.entry(DATE).or_insert_with(|| date_value(now));
-    kept
-}
-
-fn date_value(at: Timestamp) -> HeaderValue {
-    HeaderValue::try_from(date::format(at)).expect("a date must be a field value: it is ASCII")
-}
-
 fn pass(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-// === impl Assessed ===
-
-impl Assessed {
-    fn into_response(self, status: StatusCode, body: Bytes) -> Arc<StoredResponse> {
-        let Self { metadata, selecting, links, headers } = self;
-        Arc::new(StoredResponse { status, headers, body, metadata, selecting, links })
-    }
 }

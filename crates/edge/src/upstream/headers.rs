@@ -7,6 +7,9 @@ use http::header::{
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 
+use tidegate_core::cohort;
+
+use super::Stamp;
 use crate::target::Target;
 
 /// Fields that the edge itself writes for the tiers behind it; a client's are dropped.
@@ -81,6 +84,14 @@ pub(crate) fn for_origin(headers: &mut HeaderMap, target: &Target, client: IpAdd
     set(headers, X_FORWARDED_PROTO, scheme);
 }
 
+/// Tells the tiers behind the edge which release takes the request; an origin that belongs to no
+/// release is told nothing.
+pub(crate) fn stamp(headers: &mut HeaderMap, stamp: Option<Stamp<'_>>) {
+    let Some(Stamp { release, cohort }) = stamp else { return };
+    set(headers, HeaderName::from_static(cohort::RELEASE_HEADER), release);
+    headers.insert(HeaderName::from_static(cohort::COHORT_HEADER), cohort.into());
+}
+
 /// Prepares an origin's fields for clients and for the cache.
 pub(crate) fn from_origin(headers: &mut HeaderMap, node: &str) {
     strip_hop_by_hop(headers);
@@ -109,6 +120,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
 mod tests {
     use http::Request;
 
+    use super::super::Origin;
     use super::*;
 
     fn headers(fields: &[(&str, &str)]) -> HeaderMap {
@@ -148,6 +160,27 @@ mod tests {
         let mut fields = headers(&[("x-tidegate-release", "r"), ("X-Tidegate-Cohort", "1")]);
         strip_internal(&mut fields);
         assert!(fields.is_empty());
+    }
+
+    #[test]
+    fn only_an_origin_of_a_release_is_told_of_it() {
+        let address = || vec!["h:1".parse().unwrap()];
+        let stamped = |origin: &Origin, subject| {
+            let mut fields = HeaderMap::new();
+            stamp(&mut fields, origin.stamp(subject, "192.0.2.7".parse().unwrap()));
+            fields
+        };
+        assert_eq!(
+            stamped(&Origin::new("app", address()).unwrap(), Some("reader")),
+            HeaderMap::new()
+        );
+        let origin = Origin::of_release("sha256:aa", address()).unwrap();
+        for (subject, client_key) in [(Some("reader"), "reader"), (None, "192.0.2.7")] {
+            let cohort = cohort::cohort("sha256:aa", client_key).to_string();
+            let expected =
+                headers(&[("x-tidegate-release", "sha256:aa"), ("x-tidegate-cohort", &cohort)]);
+            assert_eq!(stamped(&origin, subject), expected);
+        }
     }
 
     #[test]

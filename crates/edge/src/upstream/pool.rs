@@ -1,17 +1,20 @@
 //! Sends requests to an origin's addresses in turn.
 
 use std::error::Error as StdError;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tidegate_core::cohort;
 use tokio::time::Instant;
 
 use crate::body::{Body, BodyError, Upload, UploadState};
@@ -37,8 +40,17 @@ const MAX_HEAD_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Origin {
     name: String,
+    /// The release whose instances these are.
+    release: Option<String>,
     addresses: Vec<Authority>,
     next: AtomicUsize,
+}
+
+/// Which release takes a client's requests, and the client's share that decided it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) release: &'a str,
+    pub(crate) cohort: u16,
 }
 
 /// A request as it goes to an origin.
@@ -52,6 +64,8 @@ pub(crate) struct Outbound {
 /// The body of a request as it goes to an origin.
 pub(crate) enum Content {
     None,
+    /// Of the edge's own making.
+    Json(Bytes),
     /// Streamed once: such a request is never sent again.
     Streamed(Body, Upload),
 }
@@ -77,8 +91,32 @@ struct Failed {
 impl Origin {
     /// Names an origin's addresses; without one there is no origin.
     pub(crate) fn new(name: &str, addresses: Vec<Authority>) -> Option<Arc<Self>> {
-        let next = AtomicUsize::new(0);
-        (!addresses.is_empty()).then(|| Arc::new(Self { name: name.to_owned(), addresses, next }))
+        Self::build(name, None, addresses)
+    }
+
+    /// The instances of a release, which stamps the requests they get.
+    pub(crate) fn of_release(release: &str, addresses: Vec<Authority>) -> Option<Arc<Self>> {
+        Self::build("api", Some(release.to_owned()), addresses)
+    }
+
+    fn build(name: &str, release: Option<String>, addresses: Vec<Authority>) -> Option<Arc<Self>> {
+        let (name, next) = (name.to_owned(), AtomicUsize::new(0));
+        (!addresses.is_empty()).then(|| Arc::new(Self { name, release, addresses, next }))
+    }
+
+    /// Returns what the tiers behind the edge are told of a client's requests.
+    pub(crate) fn stamp(&self, subject: Option<&str>, client: IpAddr) -> Option<Stamp<'_>> {
+        let release = self.release.as_deref()?;
+        let cohort = match subject {
+            Some(subject) => cohort::cohort(release, subject),
+            None => cohort::cohort(release, &cohort::address_key(client)),
+        };
+        Some(Stamp { release, cohort })
+    }
+
+    /// Returns the release whose instances these are, if they are any's.
+    pub(crate) fn release(&self) -> Option<&str> {
+        self.release.as_deref()
     }
 
     /// Returns the next address, round robin.
@@ -168,6 +206,7 @@ impl Upstreams {
             Uri::from_parts(parts).map_err(|_| Failed::here(RequestError::Host, authority))?;
         let (body, upload) = match outbound.content {
             Content::None => (Body::empty(), None),
+            Content::Json(bytes) => (Body::full(bytes), None),
             Content::Streamed(body, upload) => (body, Some(upload)),
         };
         let mut request = Request::new(body);

@@ -9,8 +9,10 @@ use tidegate_core::job::Lane;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::conformance::{job, listen, notice, number, soon, take};
-use crate::{Consumer, Depth, Queue, QueueError, SqliteQueue, Subscription};
+use crate::conformance::{consumer, job, listen, notice, number, soon, take};
+use crate::{
+    Consumer, DeadLetters, Depths, Queue, QueueError, QueueState, Source, SqliteQueue, Subscription,
+};
 
 /// An outbox in memory.
 #[derive(Default)]
@@ -90,10 +92,14 @@ impl Queue for Refusing {
 
     async fn consume(
         &self,
-        lanes: &[Lane],
+        source: Source<'_>,
         prefetch: usize,
     ) -> Result<Box<dyn Consumer>, QueueError> {
-        self.queue.consume(lanes, prefetch).await
+        self.queue.consume(source, prefetch).await
+    }
+
+    async fn dead_letters(&self, prefetch: usize) -> Result<Box<dyn DeadLetters>, QueueError> {
+        self.queue.dead_letters(prefetch).await
     }
 
     async fn broadcast(&self, notices: &[Notice]) -> Result<(), QueueError> {
@@ -105,8 +111,16 @@ impl Queue for Refusing {
         self.queue.subscribe().await
     }
 
-    async fn depth(&self) -> Result<Vec<Depth>, QueueError> {
+    async fn depth(&self) -> Result<Depths, QueueError> {
         self.queue.depth().await
+    }
+
+    async fn revoke_canary(&self, release: &str) -> Result<u64, QueueError> {
+        self.queue.revoke_canary(release).await
+    }
+
+    fn state(&self) -> QueueState {
+        self.queue.state()
     }
 }
 
@@ -119,7 +133,7 @@ async fn what_a_failing_queue_refused_is_published_later() {
     let directory = tempfile::tempdir().unwrap();
     let queue = open(&directory);
     let mut subscription = queue.subscribe().await.unwrap();
-    let mut consumer = queue.consume(&[Lane::Default], 1_000).await.unwrap();
+    let mut consumer = consumer(&queue, Lane::Default, 1_000).await;
     let (outbox, shutdown) = (Arc::new(Outbox::default()), Shutdown::new());
     let relaying = tokio::spawn(relay(
         Arc::clone(&outbox) as Arc<dyn OutboxSource>,
@@ -170,6 +184,6 @@ async fn what_is_pending_at_shutdown_is_published_before_the_end() {
     let shared: SharedQueue = Arc::new(queue.clone());
     soon(relay(Arc::clone(&outbox) as Arc<dyn OutboxSource>, shared, shutdown)).await;
     assert!(outbox.is_empty());
-    let mut consumer = queue.consume(&[Lane::Default], 1).await.unwrap();
+    let mut consumer = consumer(&queue, Lane::Default, 1).await;
     assert_eq!(number(&take(&mut *consumer, 1).await[0]), 7);
 }

@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::Lane;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::deliver::{self, Claiming};
 use super::liveness::{self, Pulse};
-use super::message::{self, Look};
+use super::message::{self, Look, Place};
 use super::wake::Topic;
-use super::{PATIENCE, Shared, within};
-use crate::{Consumer, Delivery, DeliveryTag, QueueError, Settlement};
+use super::{PATIENCE, Shared, canary, within};
+use crate::{Consumer, Delivery, DeliveryTag, QueueError, Settlement, Source};
 
 /// Shortest wait for a delayed message: clocks have a grain.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -26,8 +25,7 @@ pub(super) struct SqliteConsumer {
     shared: Arc<Shared>,
     owner: i64,
     pulse: Option<Pulse>,
-    /// Most urgent first.
-    lanes: Arc<[Lane]>,
+    place: Place,
     prefetch: usize,
     rung: watch::Receiver<()>,
     claiming: Option<Claiming>,
@@ -45,23 +43,27 @@ impl SqliteConsumer {
     /// Registers a consumer. What consumers of a process that was killed held is given back first.
     pub(super) async fn start(
         shared: Arc<Shared>,
-        lanes: &[Lane],
+        source: Source<'_>,
         prefetch: usize,
     ) -> Result<Self, QueueError> {
-        let mut lanes = lanes.to_vec();
-        lanes.sort_unstable();
-        lanes.dedup();
+        let place = Place::of(source);
         liveness::clear_up(&shared.consumers)?;
         // Locked before it is registered: nobody may see it without a sign of life.
         let pulse = Pulse::start(&shared.consumers)?;
         let (lock_file, now) = (pulse.name().to_owned(), Timestamp::now());
-        let registered = shared.database.write(move |sql| message::register(sql, &lock_file, now));
+        let release = place.canary.clone();
+        let registered = shared.database.write(move |sql| {
+            if let Some(release) = release {
+                canary::bind(sql, &release)?;
+            }
+            message::register(sql, &lock_file, now)
+        });
         let mut consumer = Self {
             owner: within(registered).await?,
             rung: shared.bell.hear(Topic::Messages),
             shared,
             pulse: Some(pulse),
-            lanes: lanes.into(),
+            place,
             prefetch: prefetch.max(1),
             claiming: None,
             ready: VecDeque::new(),
@@ -96,15 +98,15 @@ impl SqliteConsumer {
 
     fn look(&self) -> Result<Look, QueueError> {
         let now = Timestamp::now();
-        Ok(self.shared.database.read(|sql| message::look(sql, self.owner, &self.lanes, now))?)
+        Ok(self.shared.database.read(|sql| message::look(sql, self.owner, &self.place, now))?)
     }
 
     /// Claims as many messages as there is room for.
     async fn claim(&mut self) -> Result<(), QueueError> {
         let room = self.prefetch.saturating_sub(self.unsettled.len());
         let claiming = self.claiming.get_or_insert_with(|| {
-            let database = self.shared.database.clone();
-            deliver::claim(database, self.owner, Arc::clone(&self.lanes), room)
+            let shared = Arc::clone(&self.shared);
+            deliver::claim(shared, self.owner, self.place.clone(), room)
         });
         let answer = timeout(PATIENCE, claiming).await;
         let deliveries = answer.map_err(|_| QueueError::TimedOut(PATIENCE))?;
@@ -162,10 +164,10 @@ impl Consumer for SqliteConsumer {
             return Ok(());
         }
         let tags: Vec<_> = settlements.iter().map(|(tag, _)| *tag).collect();
-        // Others may take what is given back, or must set their timers anew.
+        // Others may take what is given back, must set their timers anew, or file letters.
         let rings = settlements.iter().any(|(_, settlement)| match settlement {
-            Settlement::Release | Settlement::Retry { .. } => true,
-            Settlement::Ack | Settlement::DeadLetter { .. } => false,
+            Settlement::Release | Settlement::Retry { .. } | Settlement::DeadLetter { .. } => true,
+            Settlement::Ack => false,
         });
         let (owner, now) = (self.owner, Timestamp::now());
         let settled =

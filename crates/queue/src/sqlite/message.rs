@@ -1,14 +1,24 @@
 //! Statements about messages and the consumers that hold them.
 
+use std::sync::Arc;
+
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Job, Lane};
 use tidegate_sqlite::Error;
-use tidegate_sqlite::rusqlite::{Connection, OptionalExtension, Row};
+use tidegate_sqlite::rusqlite::{Connection, Row};
 
-use crate::{DeliveryTag, Depth, QueueError, Settlement};
+use crate::{DeliveryTag, MAX_MESSAGE, QueueError, Settlement, Source};
 
 /// Delayed messages made ready by one claim.
 const PROMOTED: i64 = 1_000;
+
+/// Where a consumer takes messages from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) lane: Lane,
+    /// The release whose messages are meant; none for those of stable workers.
+    pub(super) canary: Option<Arc<str>>,
+}
 
 /// A job on its way in.
 #[derive(Clone, Debug)]
@@ -16,6 +26,7 @@ pub(super) struct NewMessage {
     lane: Lane,
     kind: String,
     attempt: u32,
+    canary: Option<String>,
     body: String,
 }
 
@@ -56,16 +67,24 @@ pub(super) struct Registered {
     pub(super) lock_file: String,
 }
 
+// === impl Place ===
+
+impl Place {
+    pub(super) fn of(source: Source<'_>) -> Self {
+        Self { lane: source.lane, canary: source.canary.map(Arc::from) }
+    }
+}
+
 // === impl NewMessage ===
 
 impl NewMessage {
     pub(super) fn of(job: &Job) -> Result<Self, QueueError> {
-        Ok(Self {
-            lane: job.lane,
-            kind: job.kind.clone(),
-            attempt: job.attempt,
-            body: serde_json::to_string(job)?,
-        })
+        let body = serde_json::to_string(job)?;
+        if body.len() > MAX_MESSAGE {
+            return Err(QueueError::TooLarge { job: job.id, bytes: body.len() });
+        }
+        let canary = job.canary().map(str::to_owned);
+        Ok(Self { lane: job.lane, kind: job.kind.clone(), attempt: job.attempt, canary, body })
     }
 }
 
@@ -74,54 +93,52 @@ pub(super) fn insert(
     messages: &[NewMessage],
     now: Timestamp,
 ) -> Result<(), Error> {
+    // A canary without workers has no queue of its own: its jobs go to stable workers.
     let mut insert = sql.prepare_cached(
-        "insert into message(lane, kind, body, published_at, attempt) values (?1, ?2, ?3, ?4, ?5)",
+        "insert into message(lane, kind, body, published_at, attempt, canary)
+            values (?1, ?2, ?3, ?4, ?5, (select release from canary where release = ?6))",
     )?;
-    for NewMessage { lane, kind, attempt, body } in messages {
-        insert.execute((lane.as_str(), kind, body, now.0, attempt))?;
+    for NewMessage { lane, kind, attempt, canary, body } in messages {
+        insert.execute((lane.as_str(), kind, body, now.0, attempt, canary))?;
     }
     Ok(())
 }
 
-/// Returns what the consumer `owner` of `lanes` can expect.
+/// Returns what the consumer `owner` of `place` can expect.
 pub(super) fn look(
     sql: &Connection,
     owner: i64,
-    lanes: &[Lane],
+    place: &Place,
     now: Timestamp,
 ) -> Result<Look, Error> {
     if !is_registered(sql, owner)? {
         return Ok(Look::NotRegistered);
     }
+    let (lane, canary) = (place.lane.as_str(), place.canary.as_deref());
     let mut ready = sql.prepare_cached(
-        "select 1 from message where lane = ?1 and owner is null and ready_at = 0 limit 1",
+        "select 1 from message where lane = ?1 and canary is ?2 and owner is null and ready_at = 0
+            limit 1",
     )?;
-    let mut delayed =
-        sql.prepare_cached("select min(ready_at) from message where lane = ?1 and ready_at > 0")?;
-    let mut earliest: Option<i64> = None;
-    for lane in lanes {
-        if ready.exists((lane.as_str(),))? {
-            return Ok(Look::Ready);
-        }
-        let due: Option<i64> = delayed.query_row((lane.as_str(),), |row| row.get(0))?;
-        earliest = match (earliest, due) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+    if ready.exists((lane, canary))? {
+        return Ok(Look::Ready);
     }
-    Ok(match earliest {
+    let due: Option<i64> = sql
+        .prepare_cached(
+            "select min(ready_at) from message where lane = ?1 and canary is ?2 and ready_at > 0",
+        )?
+        .query_row((lane, canary), |row| row.get(0))?;
+    Ok(match due {
         Some(due) if due <= now.0 => Look::Ready,
         Some(due) => Look::NotBefore(Timestamp(due)),
         None => Look::Empty,
     })
 }
 
-/// Hands up to `room` messages to `owner`: the most urgent lane first, each lane in the order of
-/// publishing. Raises their fences.
+/// Hands up to `room` messages to `owner`, in the order of publishing. Raises their fences.
 pub(super) fn claim(
     sql: &Connection,
     owner: i64,
-    lanes: &[Lane],
+    place: &Place,
     room: usize,
     now: Timestamp,
 ) -> Result<Claim, Error> {
@@ -129,30 +146,24 @@ pub(super) fn claim(
     if !is_registered(sql, owner)? {
         return Ok(Claim::NotRegistered);
     }
-    let mut promote = sql.prepare_cached(
+    let (lane, canary) = (place.lane.as_str(), place.canary.as_deref());
+    sql.prepare_cached(
         "update message set ready_at = 0 where id in (select id from message
-            where lane = ?1 and ready_at > 0 and ready_at <= ?2 order by ready_at limit ?3)",
-    )?;
+            where lane = ?1 and canary is ?2 and ready_at > 0 and ready_at <= ?3
+            order by ready_at limit ?4)",
+    )?
+    .execute((lane, canary, now.0, PROMOTED))?;
     let mut take = sql.prepare_cached(
         "update message set owner = ?1, fence = fence + 1 where id in (select id from message
-            where lane = ?2 and owner is null and ready_at = 0 order by id limit ?3)
+            where lane = ?2 and canary is ?3 and owner is null and ready_at = 0
+            order by id limit ?4)
             returning id, fence, attempt, redelivered, body",
     )?;
-    let mut claimed: Vec<Claimed> = Vec::new();
-    for lane in lanes {
-        let room = room.saturating_sub(claimed.len());
-        if room == 0 {
-            break;
-        }
-        promote.execute((lane.as_str(), now.0, PROMOTED))?;
-        let room = i64::try_from(room).unwrap_or(i64::MAX);
-        let first = claimed.len();
-        for row in take.query_map((owner, lane.as_str(), room), read_claimed)? {
-            claimed.push(row?);
-        }
-        // `returning` promises no order.
-        claimed[first..].sort_unstable_by_key(|claimed| claimed.tag.message);
-    }
+    let room = i64::try_from(room).unwrap_or(i64::MAX);
+    let rows = take.query_map((owner, lane, canary, room), read_claimed)?;
+    let mut claimed = rows.collect::<Result<Vec<_>, _>>()?;
+    // `returning` promises no order.
+    claimed.sort_unstable_by_key(|claimed| claimed.tag.message);
     Ok(Claim::Got(claimed))
 }
 
@@ -179,13 +190,16 @@ pub(super) fn settle(
             Settlement::Ack => delete(sql, held)?,
             Settlement::Release => sql
                 .prepare_cached(
-                    "update message set owner = null where id = ?1 and fence = ?2 and owner = ?3",
+                    "update message set owner = null, canary = (select release from canary
+                        where release = message.canary)
+                        where id = ?1 and fence = ?2 and owner = ?3",
                 )?
                 .execute(held)?,
             Settlement::Retry { after } => sql
                 .prepare_cached(
                     "update message set owner = null, ready_at = ?4, attempt = attempt + 1,
-                        redelivered = 0 where id = ?1 and fence = ?2 and owner = ?3",
+                        redelivered = 0, canary = null
+                        where id = ?1 and fence = ?2 and owner = ?3",
                 )?
                 .execute((message, fence, owner, now.after(*after).0.max(1)))?,
             Settlement::DeadLetter { reason } => {
@@ -231,44 +245,11 @@ pub(super) fn others(sql: &Connection, owner: i64) -> Result<Vec<Registered>, Er
 /// Gives back all that `owner` holds, and forgets it; returns how many messages it held.
 pub(super) fn unregister(sql: &Connection, owner: i64) -> Result<usize, Error> {
     let given_back = sql
-        .prepare_cached("update message set owner = null, redelivered = 1 where owner = ?1")?
+        .prepare_cached(
+            "update message set owner = null, redelivered = 1, canary = (select release from canary
+                where release = message.canary) where owner = ?1",
+        )?
         .execute((owner,))?;
     sql.prepare_cached("delete from consumer where id = ?1")?.execute((owner,))?;
     Ok(given_back)
-}
-
-pub(super) fn depth(sql: &Connection) -> Result<Vec<Depth>, Error> {
-    Lane::ALL.into_iter().map(|lane| depth_of(sql, lane)).collect()
-}
-
-fn depth_of(sql: &Connection, lane: Lane) -> Result<Depth, Error> {
-    let count = |statement: &str| -> Result<u64, Error> {
-        let count: i64 =
-            sql.prepare_cached(statement)?.query_row((lane.as_str(),), |row| row.get(0))?;
-        Ok(count.unsigned_abs())
-    };
-    let time = |statement: &str| -> Result<Option<Timestamp>, Error> {
-        let time: Option<Option<i64>> = sql
-            .prepare_cached(statement)?
-            .query_row((lane.as_str(),), |row| row.get(0))
-            .optional()?;
-        Ok(time.flatten().map(Timestamp))
-    };
-    // One statement for each state, so that each reads its own index and no message bodies.
-    let ready =
-        count("select count(*) from message where lane = ?1 and owner is null and ready_at = 0")?;
-    let delayed = count("select count(*) from message where lane = ?1 and ready_at > 0")?;
-    let unacked = count("select count(*) from message where owner is not null and lane = ?1")?;
-    let dead = count("select count(*) from dead where lane = ?1")?;
-    let next = time(
-        "select published_at from message where lane = ?1 and owner is null and ready_at = 0
-            order by id limit 1",
-    )?;
-    let oldest = [
-        next,
-        time("select min(published_at) from message where lane = ?1 and ready_at > 0")?,
-        time("select min(published_at) from message where owner is not null and lane = ?1")?,
-    ];
-    let oldest = oldest.into_iter().flatten().min();
-    Ok(Depth { lane, ready: ready + delayed, unacked, dead, oldest, next })
 }

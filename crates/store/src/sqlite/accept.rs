@@ -5,30 +5,42 @@ use tidegate_core::clock::Timestamp;
 use tidegate_product::rows::RejectedRow;
 use uuid::Uuid;
 
-use crate::sqlite::outbox::{self, IngestJob};
-use crate::sqlite::tables::dataset_table;
+use crate::sqlite::outbox::{self, Line};
+use crate::transform::names::dataset_table;
+use crate::transform::{message, payload};
 use crate::{Accepted, NewBatch, StoreError};
+
+/// What can be made of a batch before the transaction.
+pub(super) struct Packed {
+    payload: Vec<u8>,
+    job: Line,
+}
+
+// === impl Packed ===
+
+impl Packed {
+    pub(super) fn of(batch: &NewBatch, now: Timestamp) -> Result<Self, StoreError> {
+        Ok(Self {
+            payload: payload::pack(&batch.rows, &batch.lines)?,
+            job: Line::job(message::first(batch, now))?,
+        })
+    }
+}
 
 /// Writes a batch whose rows are packed already, or finds the one that its key names.
 pub(super) fn accept(
     sql: &Connection,
     batch: &NewBatch,
-    payload: &[u8],
+    packed: &Packed,
     now: Timestamp,
 ) -> Result<Accepted, StoreError> {
     refuse_outdated(sql, batch)?;
     let Some(no) = insert_batch(sql, batch, now)? else { return replayed(sql, batch) };
     sql.prepare_cached("insert into dp_payload(batch, body) values(?1, ?2)")?
-        .execute((no, payload))?;
+        .execute((no, &packed.payload))?;
     let product = &batch.contract.contract.name;
     quarantine(sql, (&batch.tenant, product, batch.id), &batch.rejected)?;
-    let job = IngestJob {
-        batch: batch.id,
-        tenant: &batch.tenant,
-        product,
-        traceparent: batch.traceparent.clone(),
-    };
-    outbox::put_job(sql, job, now)?;
+    outbox::put_all(sql, [&packed.job])?;
     Ok(Accepted::New)
 }
 
@@ -78,8 +90,9 @@ fn insert_batch(
     let inserted = sql
         .prepare_cached(
             "insert into dp_batch(id, tenant, product, dataset, contract, idem_key, fingerprint,
-               traceparent, state, rows_sent, rows_rejected, received_at, touched_at)
-             values(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'accepted', ?9, ?10, ?11, ?11)
+               traceparent, state, rows_sent, rows_rejected, received_at, touched_at, release,
+               cohort)
+             values(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'accepted', ?9, ?10, ?11, ?11, ?12, ?13)
              on conflict(tenant, product, dataset, idem_key) do nothing",
         )?
         .execute((
@@ -94,6 +107,8 @@ fn insert_batch(
             batch.rows.len() as i64 + rejected,
             rejected,
             now.0,
+            &batch.release,
+            batch.cohort,
         ))?;
     Ok((inserted == 1).then(|| sql.last_insert_rowid()))
 }

@@ -9,46 +9,18 @@ use rusqlite::Connection;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::notice::Notice;
 use tidegate_core::tag;
-use tidegate_product::contract::{Dataset, View};
+use tidegate_product::contract::View;
 use tidegate_product::fold;
 
-use crate::sqlite::commit::{self, Ended, Space};
+use crate::sqlite::claim;
+use crate::sqlite::commit::{self, Ended};
 use crate::sqlite::insert::insert_rows;
 use crate::sqlite::merge::{Refused, merge};
 use crate::sqlite::outbox;
 use crate::transform::effects::{self, NewRows};
-use crate::transform::outcome::Outcome;
-use crate::transform::prepare::Prepared;
-use crate::{Applied, Claim, StoreError};
-
-/// A claim, and what could be found out about its rows without the database.
-pub(super) struct Work {
-    pub(super) claim: Claim,
-    pub(super) prepared: Prepared,
-}
-
-/// What an attempt to apply batches has changed, besides rows and groups.
-#[derive(Default)]
-pub(super) struct Attempt<'a> {
-    /// How the rows of each batch ended.
-    pub(super) outcomes: Vec<(&'a Work, Outcome)>,
-    /// Tags that were touched in each space that was changed.
-    pub(super) tags: BTreeMap<Space<'a>, BTreeSet<String>>,
-    /// Views that were changed in each space.
-    pub(super) views: BTreeSet<(Space<'a>, &'a str, &'a str)>,
-}
-
-// === impl Work ===
-
-impl Work {
-    pub(super) fn dataset(&self) -> &Dataset {
-        &self.claim.contract.contract.datasets[self.claim.dataset]
-    }
-
-    pub(super) fn space(&self) -> Space<'_> {
-        Space { tenant: &self.claim.tenant, product: &self.claim.contract.contract.name }
-    }
-}
+use crate::transform::space::Space;
+use crate::transform::work::{Attempt, Work};
+use crate::{Applied, Changes, Claim, StoreError};
 
 /// Applies all batches whose claim is still good.
 pub(super) fn apply(
@@ -56,13 +28,14 @@ pub(super) fn apply(
     incarnation: &str,
     works: &[Work],
     now: Timestamp,
-) -> Result<Vec<Applied>, StoreError> {
+) -> Result<Changes, StoreError> {
     let mut applied = Vec::with_capacity(works.len());
     let mut held = Vec::with_capacity(works.len());
     for work in works {
         if is_held(sql, &work.claim)? {
             held.push(work);
         } else {
+            claim::release(sql, work.claim.hold())?;
             applied.push(Applied::Overtaken(work.claim.id));
         }
     }
@@ -85,12 +58,13 @@ pub(super) fn apply(
             }
         }
     }
-    applied.extend(commit::finish(sql, incarnation, done, now)?);
+    let mut changes = commit::finish(sql, incarnation, done, now)?;
+    applied.append(&mut changes.applied);
     let jobs: Vec<_> = applied.iter().filter_map(finished).collect();
     if !jobs.is_empty() {
         outbox::put_notice(sql, Notice::JobsFinished { jobs })?;
     }
-    Ok(applied)
+    Ok(Changes { applied, ..changes })
 }
 
 fn finished(applied: &Applied) -> Option<uuid::Uuid> {
@@ -183,16 +157,4 @@ fn in_savepoint<T>(
     }
     sql.prepare_cached("release attempt")?.execute(())?;
     result
-}
-
-// === impl Attempt ===
-
-impl<'a> Attempt<'a> {
-    fn extend(&mut self, other: Self) {
-        self.outcomes.extend(other.outcomes);
-        self.views.extend(other.views);
-        for (space, tags) in other.tags {
-            self.tags.entry(space).or_default().extend(tags);
-        }
-    }
 }

@@ -2,11 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::Job;
+use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
-use crate::sqlite::contracts::Contracts;
-use crate::transform::payload;
-use crate::{Claim, StoreError};
+use crate::sqlite::{contracts, dead_letter, outbox, row};
+use crate::transform::compiled::Compiled;
+use crate::transform::{message, payload};
+use crate::{Claim, Hold, StoreError};
 
 /// A batch that was claimed, before its rows are loaded.
 pub(super) struct Held {
@@ -18,6 +21,7 @@ pub(super) struct Held {
     contract: i64,
     fence: i64,
     attempts: i64,
+    unfinished: u32,
 }
 
 /// Raises the fence of a batch that is not finished.
@@ -28,9 +32,10 @@ pub(super) fn claim(
 ) -> Result<Option<Held>, StoreError> {
     let mut update = sql.prepare_cached(
         "update dp_batch
-         set state = 'running', fence = fence + 1, attempts = attempts + 1, touched_at = ?2
+         set state = 'running', fence = fence + 1, attempts = attempts + 1,
+           unfinished = unfinished + 1, touched_at = ?2
          where id = ?1 and state in ('accepted', 'running')
-         returning no, tenant, product, dataset, contract, fence, attempts",
+         returning no, tenant, product, dataset, contract, fence, attempts, unfinished",
     )?;
     let held = update.query_row((batch.as_bytes(), now.0), |row| {
         Ok(Held {
@@ -42,15 +47,48 @@ pub(super) fn claim(
             contract: row.get(4)?,
             fence: row.get(5)?,
             attempts: row.get(6)?,
+            unfinished: row.get(7)?,
         })
     });
     Ok(held.optional()?)
 }
 
+/// Gives a claim back: it ended, and the next one finds the batch waiting unless there is one.
+pub(super) fn release(sql: &Connection, hold: Hold) -> Result<(), StoreError> {
+    sql.prepare_cached(
+        "update dp_batch set unfinished = max(unfinished - 1, 0),
+           state = case fence when ?2 then 'accepted' else state end
+         where id = ?1 and state = 'running'",
+    )?
+    .execute((hold.batch.as_bytes(), hold.fence))?;
+    Ok(())
+}
+
+/// Files a claimed batch as a dead letter; `false` if the claim was overtaken.
+pub(super) fn quarantine(
+    sql: &Connection,
+    hold: Hold,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let held: Option<(i64, u32)> = sql
+        .prepare_cached(
+            "select no, unfinished from dp_batch
+             where id = ?1 and fence = ?2 and state = 'running'",
+        )?
+        .query_row((hold.batch.as_bytes(), hold.fence), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((no, unfinished)) = held else { return Ok(false) };
+    let job = Job { attempt: unfinished, ..message::again(row::batch(sql, no)?, now) };
+    dead_letter::file_own(sql, job, reason, Vec::new(), now)?;
+    outbox::put_notice(sql, Notice::JobsFinished { jobs: vec![hold.batch] })?;
+    Ok(true)
+}
+
 /// Loads the rows of a claimed batch; none if it was overtaken, applied and forgotten since.
 pub(super) fn load(
     sql: &Connection,
-    contracts: &Contracts,
+    compiled: &Compiled,
     held: Held,
 ) -> Result<Option<Claim>, StoreError> {
     let packed: Option<Vec<u8>> = sql
@@ -58,7 +96,7 @@ pub(super) fn load(
         .query_row((held.no,), |row| row.get(0))
         .optional()?;
     let Some(packed) = packed else { return Ok(None) };
-    let contract = contracts.get(sql, &held.product, held.contract)?;
+    let contract = contracts::get(sql, compiled, &held.product, held.contract)?;
     let Some((position, dataset)) = contract.contract.dataset(&held.dataset) else {
         return Err(StoreError::Corrupt {
             what: "batch",
@@ -73,6 +111,7 @@ pub(super) fn load(
         dataset: position,
         fence: held.fence,
         attempts: held.attempts,
+        unfinished: held.unfinished,
         rows,
         lines,
     }))
@@ -82,13 +121,13 @@ pub(super) fn load(
 /// its rows were accepted, and a build that reads them may come.
 pub(super) fn load_all(
     sql: &Connection,
-    contracts: &Contracts,
+    compiled: &Compiled,
     held: Vec<Held>,
 ) -> Result<Vec<Claim>, StoreError> {
     let mut claims = Vec::with_capacity(held.len());
     for held in held {
         let id = held.id;
-        match load(sql, contracts, held) {
+        match load(sql, compiled, held) {
             Ok(claim) => claims.extend(claim),
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::error!(batch.id = %id, error = %error, "Batch could not be loaded.");

@@ -5,37 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
 use tidegate_core::notice::Notice;
-use tidegate_core::seq::{self, DataSeq};
 use uuid::Uuid;
 
 use crate::sqlite::accept::quarantine;
-use crate::sqlite::apply::{Attempt, Work};
 use crate::sqlite::outbox;
 use crate::transform::outcome::Outcome;
-use crate::{Applied, Claim, StoreError};
-
-/// Whose sequence it is, within this store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Space<'a> {
-    pub(super) tenant: &'a str,
-    pub(super) product: &'a str,
-}
-
-// === impl Space ===
-
-impl Space<'_> {
-    /// Returns a position in this space.
-    pub(super) fn at(self, incarnation: &str, seq: i64) -> DataSeq {
-        DataSeq {
-            space: seq::Space {
-                incarnation: incarnation.to_owned(),
-                tenant: self.tenant.to_owned(),
-                product: self.product.to_owned(),
-            },
-            seq: u64::try_from(seq).unwrap_or(0),
-        }
-    }
-}
+use crate::transform::space::Space;
+use crate::transform::work::{Attempt, Work};
+use crate::{Applied, Changes, Claim, StoreError};
 
 /// Takes one number for each space that was changed and marks the batches as applied.
 pub(super) fn finish(
@@ -43,13 +20,15 @@ pub(super) fn finish(
     incarnation: &str,
     attempt: Attempt<'_>,
     now: Timestamp,
-) -> Result<Vec<Applied>, StoreError> {
+) -> Result<Changes, StoreError> {
     let mut taken = BTreeMap::new();
+    let mut purges = Vec::with_capacity(attempt.tags.len());
     for (space, tags) in attempt.tags {
         let seq = take_seq(sql, space, now)?;
         touch(sql, &tags, seq)?;
-        let tags = tags.into_iter().collect();
-        outbox::put_notice(sql, Notice::Purge { seq: space.at(incarnation, seq), tags })?;
+        let (at, tags) = (space.at(incarnation, seq), tags.into_iter().collect::<Vec<_>>());
+        outbox::put_notice(sql, Notice::Purge { seq: at.clone(), tags: tags.clone() })?;
+        purges.push((at, tags));
         taken.insert(space, seq);
     }
     for (space, view, build) in attempt.views {
@@ -69,7 +48,7 @@ pub(super) fn finish(
         };
         applied.push(mark_applied(sql, work, &outcome, seq, now)?);
     }
-    Ok(applied)
+    Ok(Changes { applied, purges })
 }
 
 /// Returns the number of the last commit, 0 before the first.
@@ -118,8 +97,8 @@ fn mark_applied(
     let mut counts = outcome.counts();
     counts.rejected = sql
         .prepare_cached(
-            "update dp_batch set state = 'applied', rows_new = ?2, rows_duplicate = ?3,
-               rows_late = ?4, rows_rejected = rows_rejected + ?5, finished_at = ?6,
+            "update dp_batch set state = 'applied', unfinished = 0, error = null, rows_new = ?2,
+               rows_duplicate = ?3, rows_late = ?4, rows_rejected = rows_rejected + ?5, finished_at = ?6,
                applied_seq = nullif(?7, 0), payload_until = ?8
              where id = ?1 returning rows_rejected",
         )?
@@ -148,7 +127,8 @@ pub(super) fn mark_failed(
     let failed = sql
         .prepare_cached(
             "update dp_batch
-             set state = 'failed', error = ?3, finished_at = ?4, payload_until = ?5
+             set state = 'failed', unfinished = 0, error = ?3, finished_at = ?4,
+               payload_until = ?5
              where id = ?1 and state = 'running' and fence = ?2",
         )?
         .execute((

@@ -1,25 +1,15 @@
 //! Makes the tables fit a new contract, or says why they can't.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _};
-use serde::{Deserialize, Serialize};
-use tidegate_product::contract::{ColumnKind, Contract, Dataset, View};
+use tidegate_product::contract::{Contract, Dataset, View};
 
 use crate::StoreError;
-use crate::sqlite::tables::{
-    create_dataset, create_index, create_view, dataset_table, path_name, quoted, sql_type,
-    view_table,
-};
+use crate::sqlite::tables::{create_dataset, create_index, create_view, sql_type};
 use crate::transform::effects::storage_order;
-
-/// What a dataset's table holds, over all contracts so far.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Shape {
-    columns: BTreeMap<String, String>,
-    key: Vec<String>,
-    time: String,
-}
+use crate::transform::names::{dataset_table, path_name, quoted, view_table};
+use crate::transform::shape::{Shape, kind_name};
 
 /// A table as registered.
 struct Known {
@@ -167,57 +157,4 @@ fn is_empty(sql: &Connection, product: &str, dataset: &Dataset) -> Result<bool, 
                               and state in ('accepted', 'running'))"
         ))?
         .query_row((product, &dataset.name), |row| row.get(0))?)
-}
-
-/// Names what the cells of a column mean: a stored number keeps its meaning or is lost.
-fn kind_name(kind: ColumnKind) -> String {
-    match kind {
-        ColumnKind::String | ColumnKind::Enum | ColumnKind::Uuid => "text".to_owned(),
-        ColumnKind::Int => "int".to_owned(),
-        ColumnKind::Decimal { scale } => format!("decimal with {scale} digits after the point"),
-        ColumnKind::Timestamp => "timestamp".to_owned(),
-        ColumnKind::Bool => "bool".to_owned(),
-        ColumnKind::Float => "float".to_owned(),
-    }
-}
-
-// === impl Shape ===
-
-impl Shape {
-    fn of(dataset: &Dataset) -> Self {
-        let name = |&column: &usize| dataset.columns[column].name.clone();
-        Self {
-            columns: dataset
-                .columns
-                .iter()
-                .map(|column| (column.name.clone(), kind_name(column.kind)))
-                .collect(),
-            key: dataset.key.iter().map(name).collect(),
-            time: name(&dataset.time),
-        }
-    }
-
-    /// Says what of a wanted shape contradicts this one.
-    fn differs(&self, wanted: &Self, dataset: &str) -> Option<String> {
-        if self.key != wanted.key {
-            return Some(format!(
-                "the key of dataset '{dataset}' is stored as ({}) and can't become ({})",
-                self.key.join(", "),
-                wanted.key.join(", ")
-            ));
-        }
-        if self.time != wanted.time {
-            return Some(format!(
-                "the time of dataset '{dataset}' is stored as '{}' and can't become '{}'",
-                self.time, wanted.time
-            ));
-        }
-        self.columns.iter().find_map(|(name, stored)| {
-            let kind = wanted.columns.get(name).filter(|kind| *kind != stored)?;
-            Some(format!(
-                "column '{name}' of dataset '{dataset}' is stored as {stored} and can't become \
-                 {kind}"
-            ))
-        })
-    }
 }

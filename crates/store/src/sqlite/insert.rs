@@ -7,10 +7,10 @@ use tidegate_product::contract::{Contract, Dataset};
 use tidegate_product::validate::line_of;
 
 use crate::StoreError;
-use crate::sqlite::apply::Work;
 use crate::sqlite::bind::CellParam;
-use crate::sqlite::tables::{dataset_table, key_columns, quoted};
+use crate::transform::names::{dataset_table, key_columns, quoted};
 use crate::transform::outcome::{Outcome, key_conflict};
+use crate::transform::work::Work;
 
 /// Parameters that are the same for all rows of a batch: tenant and batch.
 const FIXED: usize = 2;

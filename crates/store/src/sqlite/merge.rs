@@ -9,8 +9,10 @@ use tidegate_product::fold::{self, Delta};
 
 use crate::StoreError;
 use crate::sqlite::bind::bind_values;
-use crate::sqlite::tables::{part_column, parts, path_columns, quoted, stored_column, view_table};
 use crate::transform::effects::storage_order;
+use crate::transform::names::{
+    part_column, parts, path_columns, quoted, stored_column, view_table,
+};
 
 /// Why batches could not be applied.
 #[derive(Debug)]

@@ -1,20 +1,18 @@
 //! The outbox: messages that leave in the transaction that gave rise to them.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, INGEST, Job, Lane};
+use tidegate_core::job::Job;
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::{OutboxEntry, OutboxMessage};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::StoreError;
-
-/// Version of the body of an ingest job.
-const INGEST_SCHEMA: u16 = 1;
+use crate::transform::message;
 
 /// How long a line is left to the relay of the process that put it, at least.
 const COURTESY: Duration = Duration::from_secs(1);
@@ -37,64 +35,54 @@ struct Seen {
     left: i64,
 }
 
-/// What a job line is made from.
-pub(super) struct IngestJob<'a> {
-    pub(super) batch: Uuid,
-    pub(super) tenant: &'a str,
-    pub(super) product: &'a str,
-    pub(super) traceparent: Option<String>,
+/// A message as it is kept, made before the transaction that puts it.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    kind: &'static str,
+    job: Option<Uuid>,
+    body: String,
 }
 
-/// Puts the job that applies a batch.
-pub(super) fn put_job(
+// === impl Line ===
+
+impl Line {
+    /// Takes a job that carries what its message carries.
+    pub(super) fn job(job: Job) -> Result<Self, StoreError> {
+        let id = job.id;
+        let body = serde_json::to_string(&OutboxMessage::Job(job))?;
+        Ok(Self { kind: "job", job: Some(id), body })
+    }
+
+    pub(super) fn notice(notice: Notice) -> Result<Self, StoreError> {
+        let kind = message::kind(&notice);
+        let body = serde_json::to_string(&OutboxMessage::Notice(notice))?;
+        Ok(Self { kind, job: None, body })
+    }
+}
+
+/// Puts lines.
+pub(super) fn put_all<L: Borrow<Line>>(
     sql: &Connection,
-    job: IngestJob<'_>,
-    now: Timestamp,
+    lines: impl IntoIterator<Item = L>,
 ) -> Result<(), StoreError> {
-    let batch = job.batch;
-    let message = OutboxMessage::Job(Job {
-        id: batch,
-        kind: INGEST.to_owned(),
-        schema: INGEST_SCHEMA,
-        lane: Lane::Default,
-        attempt: 0,
-        generation: 0,
-        tenant: job.tenant.to_owned(),
-        product: job.product.to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: job.traceparent,
-        enqueued_at: now,
-        deadline: None,
-        body: serde_json::json!({ "batch": batch }),
-    });
-    put(sql, "job", Some(batch), &message)
+    let mut insert = sql.prepare_cached(
+        "insert into dp_outbox(kind, batch, body, origin) values(?1, ?2, ?3, ?4)",
+    )?;
+    for line in lines {
+        let Line { kind, job, body } = line.borrow();
+        insert.execute((kind, job.as_ref().map(Uuid::as_bytes), body, origin()))?;
+    }
+    Ok(())
+}
+
+/// Puts a job.
+pub(super) fn put_job(sql: &Connection, job: Job) -> Result<(), StoreError> {
+    put_all(sql, [Line::job(job)?])
 }
 
 /// Puts a notice.
 pub(super) fn put_notice(sql: &Connection, notice: Notice) -> Result<(), StoreError> {
-    let kind = match &notice {
-        Notice::Purge { .. } => "purge",
-        Notice::Update(_) | Notice::Refreshed(_) => "cache",
-        Notice::JobsFinished { .. }
-        | Notice::JobsCancelled { .. }
-        | Notice::CanaryRevoked { .. }
-        | Notice::Revoked { .. } => "event",
-    };
-    put(sql, kind, None, &OutboxMessage::Notice(notice))
-}
-
-fn put(
-    sql: &Connection,
-    kind: &str,
-    batch: Option<Uuid>,
-    message: &OutboxMessage,
-) -> Result<(), StoreError> {
-    let body = serde_json::to_string(message)?;
-    sql.prepare_cached("insert into dp_outbox(kind, batch, body, origin) values(?1, ?2, ?3, ?4)")?
-        .execute((kind, batch.as_ref().map(Uuid::as_bytes), body, origin()))?;
-    Ok(())
+    put_all(sql, [Line::notice(notice)?])
 }
 
 /// Names this process. One that has the number of a process that ended takes its lines over at

@@ -4,9 +4,9 @@ use rusqlite::Connection;
 use tidegate_product::read::Table;
 
 use crate::sqlite::bind::{bind_values, value};
-use crate::sqlite::commit::Space;
-use crate::sqlite::plan::Query;
 use crate::sqlite::versions::versions;
+use crate::transform::plan::Query;
+use crate::transform::space::Space;
 use crate::{ReadAnswer, StoreError};
 
 /// Reads what a query finds; the number of rows is bounded by the query's limit.

@@ -1,16 +1,15 @@
 //! The tables that every store has, whatever its products.
 
+mod job;
+mod step;
+
 use rusqlite::{Connection, OptionalExtension as _};
-use tidegate_core::scope::hex;
 
 use crate::StoreError;
-use crate::sqlite::Identity;
+use crate::identity::Identity;
 
 /// Version of the statements below; raised with each change, which brings its own step.
-const VERSION: i64 = 2;
-
-/// Bytes of the secret that scope keys are made with.
-const SECRET_BYTES: usize = 32;
+const VERSION: i64 = 3;
 
 const TABLES: &str = "
 create table dp_meta(
@@ -53,9 +52,13 @@ create table dp_batch(
   idem_key text,
   fingerprint blob not null,
   traceparent text,
-  state text not null check(state in ('accepted', 'running', 'applied', 'failed')),
+  release text,
+  cohort integer,
+  state text not null check(state in ('accepted', 'running', 'applied', 'failed', 'dead')),
+  generation integer not null default 0,
   fence integer not null default 0,
   attempts integer not null default 0,
+  unfinished integer not null default 0,
   rows_sent integer not null,
   rows_new integer not null default 0,
   rows_duplicate integer not null default 0,
@@ -72,6 +75,11 @@ create table dp_batch(
 create index dp_batch_by_id on dp_batch(id);
 create index dp_batch_waiting on dp_batch(touched_at) where state in ('accepted', 'running');
 create index dp_batch_payload on dp_batch(payload_until) where payload_until is not null;
+create index dp_batch_by_product on dp_batch(tenant, product, id);
+create index dp_batch_key on dp_batch(finished_at)
+  where idem_key is not null and finished_at is not null;
+create index dp_batch_ended on dp_batch(rows_rejected > 0, finished_at)
+  where finished_at is not null and payload_until is null;
 
 -- Apart from dp_batch: an update of a row rewrites all of it, and a payload is large.
 create table dp_payload(
@@ -103,6 +111,7 @@ create table dp_view(
 -- Tags begin with tenant and product.
 create table dp_tag(tag text not null primary key, version integer not null) strict, without rowid;
 
+-- `batch` names the job of a line of kind 'job', whether it is a batch or not.
 -- AUTOINCREMENT: a relay may mark a line that another one has deleted; its number must never name
 -- a newer line.
 create table dp_outbox(
@@ -121,12 +130,6 @@ create table dp_token(
   scopes text not null,
   created_at integer not null
 ) strict, without rowid;
-";
-
-/// From version 1: a line of the outbox names the process that put it.
-const TO_VERSION_2: &str = "
-alter table dp_outbox add column origin integer not null default 0;
-update dp_meta set schema = 2;
 ";
 
 /// Creates what is missing and returns who this store is.
@@ -149,30 +152,23 @@ pub(super) fn migrate(sql: &Connection) -> Result<Identity, StoreError> {
         .optional()?;
     match known {
         Some((VERSION, identity)) => Ok(identity),
-        Some((1, identity)) => {
-            sql.execute_batch(TO_VERSION_2)?;
+        Some((version @ 1..VERSION, identity)) => {
+            step::climb(sql, version)?;
             Ok(identity)
         }
-        Some((version, _)) => Err(StoreError::Corrupt {
-            what: "schema",
-            reason: format!("it has version {version}, this build knows {VERSION}"),
-        }),
+        Some((found, _)) => Err(StoreError::Newer { found, known: VERSION }),
         None => Err(StoreError::Corrupt { what: "schema", reason: "dp_meta is empty".to_owned() }),
     }
 }
 
 fn create(sql: &Connection) -> Result<(), StoreError> {
-    let mut random = [0; SECRET_BYTES + 4];
-    getrandom::fill(&mut random).map_err(|error| StoreError::Corrupt {
-        what: "random source",
-        reason: error.to_string(),
-    })?;
-    let (secret, incarnation) = random.split_at(SECRET_BYTES);
+    let identity = Identity::random()?;
     sql.execute_batch(TABLES)?;
+    sql.execute_batch(job::TABLES)?;
     sql.prepare("insert into dp_meta values(1, ?1, ?2, ?3)")?.execute((
         VERSION,
-        hex(incarnation),
-        secret,
+        &*identity.incarnation,
+        &*identity.scope_secret,
     ))?;
     Ok(())
 }

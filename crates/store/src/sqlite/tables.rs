@@ -1,27 +1,14 @@
-//! Names and definitions of the tables that a contract brings.
-//!
-//! Columns of ours begin with an underscore, which no declared name does.
+//! Definitions of the tables that a contract brings.
 
 use std::fmt::Write as _;
 
 use tidegate_product::contract::{ColumnKind, Contract, Dataset, GroupPart, Stored, View};
 
 use crate::transform::effects::storage_order;
-
-/// Writes a name so that it can't be taken for a word of the language.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Returns the name of a dataset's table.
-pub(super) fn dataset_table(product: &str, dataset: &Dataset) -> String {
-    format!("d_{product}_{}", dataset.name)
-}
-
-/// Returns the name of a view's table.
-pub(super) fn view_table(product: &str, view: &View) -> String {
-    format!("v_{product}_{}_{}", view.name, view.build)
-}
+use crate::transform::names::{
+    dataset_table, key_columns, part_column, parts, path_columns, path_name, quoted, stored_column,
+    view_table,
+};
 
 /// Returns the type of a column's cells.
 pub(super) fn sql_type(kind: ColumnKind) -> &'static str {
@@ -32,33 +19,6 @@ pub(super) fn sql_type(kind: ColumnKind) -> &'static str {
         }
         ColumnKind::Float => "real",
     }
-}
-
-/// Returns the quoted columns that identify a row.
-pub(super) fn key_columns(dataset: &Dataset) -> Vec<String> {
-    dataset.key.iter().map(|&column| quoted(&dataset.columns[column].name)).collect()
-}
-
-/// Returns the quoted column of a group's part.
-pub(super) fn part_column(contract: &Contract, view: &View, part: GroupPart) -> String {
-    match part {
-        GroupPart::Dim(dim) => {
-            quoted(&contract.datasets[view.dataset].columns[view.group_by[dim]].name)
-        }
-        GroupPart::Bucket => "_bucket".to_owned(),
-    }
-}
-
-/// Returns all parts of a group's name: dimensions in declared order, then the bucket.
-pub(super) fn parts(view: &View) -> Vec<GroupPart> {
-    let dims = (0..view.group_by.len()).map(GroupPart::Dim);
-    dims.chain(view.bucket.map(|_| GroupPart::Bucket)).collect()
-}
-
-/// Returns the quoted column of a stored aggregate.
-pub(super) fn stored_column(contract: &Contract, view: &View, stored: Stored) -> String {
-    let column = &contract.datasets[view.dataset].columns[stored.column()];
-    quoted(&format!("_{}_{}", stored.word(), column.name))
 }
 
 /// Returns the statements that create a dataset's table.
@@ -124,24 +84,6 @@ pub(super) fn create_index(contract: &Contract, view: &View, path: &[GroupPart])
         quoted(&table),
         path_columns(contract, view, path)
     )
-}
-
-/// Names a path by positions, which a build's name fixes.
-pub(super) fn path_name(path: &[GroupPart]) -> String {
-    let part = |part: &GroupPart| match part {
-        GroupPart::Dim(dim) => dim.to_string(),
-        GroupPart::Bucket => "t".to_owned(),
-    };
-    path.iter().map(part).collect::<Vec<_>>().join("_")
-}
-
-/// Returns the columns of a path, the tenant before them.
-pub(super) fn path_columns(contract: &Contract, view: &View, path: &[GroupPart]) -> String {
-    path.iter().fold("_tenant".to_owned(), |mut columns, &part| {
-        columns.push_str(", ");
-        columns.push_str(&part_column(contract, view, part));
-        columns
-    })
 }
 
 fn stored_type(dataset: &Dataset, stored: Stored, column: &str) -> String {

@@ -6,6 +6,7 @@ mod access;
 mod contracts;
 mod hazards;
 mod ingest;
+mod migration;
 mod model;
 mod outbox;
 mod overflow;

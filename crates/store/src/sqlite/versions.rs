@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
 
-use crate::sqlite::commit::Space;
+use crate::transform::space::Space;
 use crate::{StoreError, Versions};
 
 /// Reads the sequence and the newest version among tags in the snapshot of `sql`.

@@ -40,9 +40,9 @@ impl<B: Batches + ?Sized> Stage<B> {
         let Group { claims, tickets } = group;
         let (started, rows) = (Instant::now(), claims.iter().map(|claim| claim.rows.len()).sum());
         match self.store.apply(claims, Timestamp::now()).await {
-            Ok(applied) => {
+            Ok(changes) => {
                 metrics().group(started.elapsed(), rows);
-                self.settle(&tickets, applied).await;
+                self.settle(&tickets, changes.applied).await;
             }
             Err(error) => {
                 self.settler.settle(&tickets, &Outcome::Unavailable(error.to_string())).await;

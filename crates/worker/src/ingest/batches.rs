@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_core::clock::Timestamp;
-use tidegate_store::{Applied, Claim, Store, StoreError};
+use tidegate_store::{Changes, Claim, Store, StoreError};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ pub(crate) trait Batches: Send + Sync + 'static {
     async fn claim(&self, batches: &[Uuid], now: Timestamp) -> Result<Vec<Claim>, StepError>;
 
     /// As [`Store::apply`].
-    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StepError>;
+    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Changes, StepError>;
 }
 
 #[async_trait]
@@ -30,7 +30,7 @@ impl<S: Store + ?Sized + 'static> Batches for S {
         within(Store::claim(self, batches, now)).await
     }
 
-    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Vec<Applied>, StepError> {
+    async fn apply(&self, claims: Vec<Claim>, now: Timestamp) -> Result<Changes, StepError> {
         within(Store::apply(self, claims, now)).await
     }
 }

@@ -124,6 +124,9 @@ impl Stack {
             lines: parsed.lines,
             rejected: parsed.rejected,
             traceparent: None,
+            release: None,
+            arm: Arm::Stable,
+            cohort: None,
         };
         assert_eq!(self.store.accept(batch, now).await.unwrap(), Accepted::New);
         id

@@ -16,6 +16,9 @@ pub(super) type Mark = Arc<AtomicU64>;
 #[derive(Debug)]
 pub(super) struct Marks {
     superseded: AtomicBool,
+    /// The lowest position of what was fetched since these marks were begun: at it and above,
+    /// everything is included that happened before.
+    proven: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -37,7 +40,19 @@ impl Marks {
 
     pub(super) fn starting_at(floor: u64) -> Self {
         let inner = Inner { by_tag: HashMap::new(), floor, newest: floor, prune_at: MIN_PRUNE_AT };
-        Self { superseded: AtomicBool::new(false), inner: Mutex::new(inner) }
+        let (superseded, proven) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
+        Self { superseded, proven, inner: Mutex::new(inner) }
+    }
+
+    /// Takes note of the position of something that was fetched.
+    pub(super) fn prove(&self, position: u64) {
+        self.proven.fetch_min(position, Ordering::Relaxed);
+    }
+
+    /// Says whether a position is known to include everything that happened before these marks
+    /// were begun.
+    pub(super) fn is_proven(&self, position: u64) -> bool {
+        position >= self.proven.load(Ordering::Relaxed)
     }
 
     /// Purges tags at a position; marks are made for unknown ones too, as a fetch in flight may

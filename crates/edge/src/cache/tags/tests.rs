@@ -4,6 +4,8 @@ use http::HeaderValue;
 
 use super::*;
 
+const NOW: Timestamp = Timestamp(1_763_806_500_000_000);
+
 fn space(incarnation: &str) -> Space {
     Space { incarnation: incarnation.into(), tenant: "acme".into(), product: "air".into() }
 }
@@ -79,7 +81,7 @@ fn after_missed_notices_nothing_stored_or_in_flight_counts() {
     let links = tags.link(&response("a", Some(&at("k", 4))), tags.begin()).unwrap();
     let untagged = tags.link(&HeaderMap::new(), tags.begin()).unwrap();
     let in_flight = tags.begin();
-    tags.invalidate_all();
+    tags.invalidate_all(NOW);
     assert!(tags.is_purged(&links) && tags.is_purged(&untagged));
     let refused = tags.link(&response("a", Some(&at("k", 9))), in_flight).map(|_| ());
     assert_eq!(refused, Err(Refused::Outdated));
@@ -92,7 +94,7 @@ fn a_gap_in_one_product_leaves_the_others() {
     let other = DataSeq { space: Space { tenant: "umbrella".into(), ..space("k") }, seq: 1 };
     let links = tags.link(&response("a", Some(&at("k", 4))), tags.begin()).unwrap();
     let foreign = tags.link(&response("a", Some(&other)), tags.begin()).unwrap();
-    tags.invalidate_product(&space("k"));
+    tags.invalidate_product(&space("k"), NOW);
     assert!(tags.is_purged(&links));
     assert!(!tags.is_purged(&foreign));
 }

@@ -6,7 +6,7 @@ use tidegate_core::param::bind;
 use tidegate_product::read::{self, ReadPlan};
 
 use super::support::{NOW, TENANT, compile};
-use crate::sqlite::plan::{self, Query};
+use crate::transform::plan::{self, Dialect, Query};
 use crate::{GroupsPage, SqliteStore, Store as _, StoreError, StoredContract};
 
 const AIR: &str = include_str!("../../../../../deploy/products/air.toml");
@@ -40,8 +40,8 @@ async fn explain_request(endpoint: &str, path: &[(&str, &str)], query: &str) -> 
         path.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let values = bind(&endpoint.params, &captures, query, NOW).unwrap();
     let query = match read::plan(contract, endpoint, &values).unwrap() {
-        ReadPlan::Groups(groups) => plan::groups(contract, TENANT, &groups),
-        ReadPlan::Rows(rows) => plan::rows(contract, TENANT, &rows),
+        ReadPlan::Groups(groups) => plan::groups(Dialect::Sqlite, contract, TENANT, &groups),
+        ReadPlan::Rows(rows) => plan::rows(Dialect::Sqlite, contract, TENANT, &rows),
     };
     explain(&store, &query)
 }
@@ -99,7 +99,7 @@ async fn a_page_of_groups_begins_where_the_last_one_ended() {
             limit: 10,
         };
         check(
-            &explain(&store, &plan::page(&page)),
+            &explain(&store, &plan::page(Dialect::Sqlite, &page)),
             &["SEARCH … USING PRIMARY KEY (_tenant=? AND (…)>(?,?,?))"],
         );
     }

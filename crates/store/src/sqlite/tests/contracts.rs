@@ -1,7 +1,5 @@
 //! Contracts: what may change while rows are stored.
 
-use tidegate_core::outbox::OutboxSource as _;
-
 use super::support::{Fixture, NOW, PRODUCT, compile, row};
 use crate::{Store as _, StoreError};
 
@@ -108,14 +106,4 @@ async fn an_earlier_contract_may_come_back() {
         let stored = fixture.store.apply_contract(&compile(source), NOW).await.unwrap();
         assert_eq!(stored.version, version);
     }
-}
-
-#[tokio::test]
-async fn a_file_of_the_first_version_is_brought_up_to_date() {
-    let fixture = Fixture::new().await;
-    fixture.accept(&[row(1, "oslo", 1, 1)]).await;
-    fixture.write("alter table dp_outbox drop column origin; update dp_meta set schema = 1").await;
-    let store = fixture.other();
-    assert_eq!(store.pending(10).await.unwrap().len(), 1);
-    assert_eq!(fixture.number("select schema from dp_meta"), 2);
 }

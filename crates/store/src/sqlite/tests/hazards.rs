@@ -76,7 +76,7 @@ async fn a_worker_that_was_overtaken_has_no_effect() {
     let batch = fixture.accept(&[row(1, "oslo", 1, 100)]).await;
     let (zombie, owner) = (fixture.claim(batch).await, fixture.claim(batch).await);
     assert_eq!((zombie.fence, owner.fence, owner.attempts), (1, 2, 2));
-    let early = fixture.store.apply(vec![zombie], NOW).await.unwrap();
+    let early = fixture.store.apply(vec![zombie], NOW).await.unwrap().applied;
     assert_eq!(early, [Applied::Overtaken(batch)]);
     assert_eq!(fixture.number("select count(*) from d_air_readings"), 0);
     fixture.store.apply(vec![owner], NOW).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_worker_that_wakes_up_after_the_batch_was_applied_has_no_effect() {
     let (zombie, owner) = (fixture.claim(batch).await, fixture.claim(batch).await);
     fixture.store.apply(vec![owner], NOW).await.unwrap();
     fixture.store.fail(&zombie, "too slow", NOW).await.unwrap();
-    let late = fixture.store.apply(vec![zombie], NOW).await.unwrap();
+    let late = fixture.store.apply(vec![zombie], NOW).await.unwrap().applied;
     assert_eq!(late, [Applied::Overtaken(batch)]);
     let job = fixture.store.job(TENANT, batch).await.unwrap().unwrap();
     assert_eq!((job.state, job.counts.new, job.counts.duplicate), (JobState::Applied, 1, 0));
@@ -103,7 +103,7 @@ async fn apply_naively(fixture: &Fixture, claim: Claim) {
         let contract = Arc::clone(&claim.contract);
         let dataset = &contract.contract.datasets[0];
         let all: Vec<u32> = (0..u32::try_from(claim.rows.len()).unwrap()).collect();
-        let work = crate::sqlite::apply::Work { prepared: prepare(dataset, &claim.rows), claim };
+        let work = crate::transform::work::Work { prepared: prepare(dataset, &claim.rows), claim };
         insert::insert_rows(sql, &work)?;
         for view in &contract.contract.views {
             let new = [NewRows { rows: &work.claim.rows, new: &all }];
@@ -136,11 +136,11 @@ async fn a_full_disk_leaves_everything_as_it_was() {
     // No room for a further page.
     fixture.write("pragma max_page_count = 1").await;
     let full = fixture.store.apply(vec![claim], NOW).await;
-    assert!(matches!(full, Err(StoreError::Unavailable(tidegate_sqlite::Error::Full))), "{full:?}");
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
     assert_eq!(fixture.number("select count(*) from d_air_readings"), 0);
     fixture.write("pragma max_page_count = 1000000").await;
     let claim = fixture.claim(batch).await;
-    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
+    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap().applied;
     assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == 2_000));
     assert_eq!((fixture.drift(), fixture.seq().await), (0, 1));
 }

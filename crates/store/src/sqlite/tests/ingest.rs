@@ -66,7 +66,7 @@ async fn rows_that_do_not_pass_are_kept_with_their_line_and_reasons() {
     let job = fixture.store.job(TENANT, id).await.unwrap().unwrap();
     assert_eq!((job.state, job.rows, job.counts.rejected), (JobState::Accepted, 4, 1));
     let claim = fixture.claim(id).await;
-    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
+    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap().applied;
     let job = fixture.store.job(TENANT, id).await.unwrap().unwrap();
     let counts = job.counts;
     assert_eq!(

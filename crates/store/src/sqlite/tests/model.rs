@@ -62,7 +62,7 @@ impl Model {
 
 fn stored_groups(fixture: &Fixture) -> BTreeMap<Group, Totals> {
     let contract = &fixture.contract.contract;
-    let table = crate::sqlite::tables::view_table("air", &contract.views[0]);
+    let table = crate::transform::names::view_table("air", &contract.views[0]);
     let text =
         format!("select city, _bucket, _rows, _sum_value, _min_value, _max_level from {table}");
     let groups = fixture.store.database.read(|sql| {
@@ -104,10 +104,10 @@ async fn check((batches, at_once, claimed_twice): (Vec<Vec<Row>>, usize, Vec<boo
         if twice {
             let zombies =
                 std::mem::replace(&mut claims, fixture.store.claim(&ids, NOW).await.unwrap());
-            let applied = fixture.store.apply(zombies, NOW).await.unwrap();
+            let applied = fixture.store.apply(zombies, NOW).await.unwrap().applied;
             assert!(applied.iter().all(|it| matches!(it, Applied::Overtaken(_))));
         }
-        let applied = fixture.store.apply(claims, NOW).await.unwrap();
+        let applied = fixture.store.apply(claims, NOW).await.unwrap().applied;
         let before = model.rows.len();
         for ((rows, id), applied) in chunk.iter().zip(&ids).zip(&applied) {
             assert_eq!(applied, &Applied::Done(*id, model.apply(rows)));

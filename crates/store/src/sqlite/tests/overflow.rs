@@ -35,7 +35,7 @@ async fn a_negative_sum_overflows_too() {
     fixture.ingest(&[row(0, "oslo", 1, 1).level(-HUGE)]).await;
     let batch = fixture.accept(&[row(1, "oslo", 1, 1).level(-13)]).await;
     let claim = fixture.claim(batch).await;
-    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
+    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap().applied;
     assert!(matches!(applied.as_slice(), [Applied::Failed(..)]), "{applied:?}");
     assert_eq!(fixture.drift(), 0);
 }
@@ -43,7 +43,7 @@ async fn a_negative_sum_overflows_too() {
 async fn check_that_the_second_fails(fixture: &Fixture, batches: &[uuid::Uuid; 3]) {
     let before = fixture.seq().await;
     let claims = fixture.store.claim(batches, NOW).await.unwrap();
-    let mut applied = fixture.store.apply(claims, NOW).await.unwrap();
+    let mut applied = fixture.store.apply(claims, NOW).await.unwrap().applied;
     applied.sort_by_key(|applied| match applied {
         Applied::Done(id, _) | Applied::Failed(id, _) | Applied::Overtaken(id) => *id,
     });

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate_core::clock::Timestamp;
+use tidegate_core::job::Arm;
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::{OutboxMessage, OutboxSource as _};
 use tidegate_product::contract::{GroupPart, Stored, View};
 use uuid::Uuid;
 
-use crate::sqlite::tables::{dataset_table, part_column, parts, quoted, stored_column, view_table};
+use crate::transform::names::{
+    dataset_table, part_column, parts, quoted, stored_column, view_table,
+};
 use crate::{Accepted, Applied, Claim, Counts, NewBatch, SqliteStore, Store as _, StoredContract};
 
 /// Sunday, 2026-11-22T12:00:00Z.
@@ -121,7 +124,7 @@ impl Fixture {
     pub(super) async fn ingest(&self, rows: &[Row]) -> Counts {
         let claim = self.accept(rows).await;
         let claim = self.claim(claim).await;
-        match self.store.apply(vec![claim], NOW).await.unwrap().as_slice() {
+        match self.store.apply(vec![claim], NOW).await.unwrap().applied.as_slice() {
             [Applied::Done(_, counts)] => *counts,
             other => panic!("not applied: {other:?}"),
         }
@@ -204,6 +207,9 @@ pub(super) fn batch(contract: &Arc<StoredContract>, rows: &[Row]) -> NewBatch {
         lines: parsed.lines,
         rejected: parsed.rejected,
         traceparent: None,
+        release: None,
+        arm: Arm::Stable,
+        cohort: None,
     }
 }
 

@@ -17,7 +17,7 @@ async fn write(store: SqliteStore, contract: Arc<StoredContract>, writer: i64) {
         let batch_id = batch.id;
         store.accept(batch, NOW).await.unwrap();
         let claims = store.claim(&[batch_id], NOW).await.unwrap();
-        let applied = store.apply(claims, NOW).await.unwrap();
+        let applied = store.apply(claims, NOW).await.unwrap().applied;
         assert!(matches!(applied.as_slice(), [Applied::Done(..)]), "{applied:?}");
     }
 }
@@ -73,7 +73,7 @@ async fn workers_that_fight_for_the_same_batches_apply_each_once() {
             for ids in ids.chunks(4) {
                 let claims = store.claim(ids, NOW).await.unwrap();
                 tokio::task::yield_now().await;
-                let applied = store.apply(claims, NOW).await.unwrap();
+                let applied = store.apply(claims, NOW).await.unwrap().applied;
                 done += applied.iter().filter(|it| matches!(it, Applied::Done(..))).count();
             }
             done
@@ -85,7 +85,7 @@ async fn workers_that_fight_for_the_same_batches_apply_each_once() {
     }
     // What was overtaken at the very end is claimed once more.
     let claims = fixture.store.claim(&ids, NOW).await.unwrap();
-    done += fixture.store.apply(claims, NOW).await.unwrap().len();
+    done += fixture.store.apply(claims, NOW).await.unwrap().applied.len();
     assert_eq!(done, ids.len());
     assert_eq!(fixture.number("select count(*) from dp_batch where state <> 'applied'"), 0);
     assert_eq!(fixture.number("select count(*) from d_air_readings"), 7 * 29 + 10);
@@ -101,7 +101,7 @@ async fn tenants_share_nothing() {
     batch.tenant = "zeta".to_owned();
     fixture.store.accept(batch, NOW).await.unwrap();
     let claim = fixture.claim(id).await;
-    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap();
+    let applied = fixture.store.apply(vec![claim], NOW).await.unwrap().applied;
     assert!(matches!(applied.as_slice(), [Applied::Done(_, counts)] if counts.new == 1));
     let seq = async |tenant| fixture.store.versions(tenant, "air", &[]).await.unwrap().seq;
     assert_eq!((seq(TENANT).await.seq, seq("zeta").await.seq), (1, 1));

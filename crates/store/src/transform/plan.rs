@@ -1,37 +1,51 @@
-//! From a read plan to a statement.
+//! From a read plan to a statement, in the words of each engine.
 
 use tidegate_product::contract::{Contract, Formula, GroupPart, View};
 use tidegate_product::fold::Value;
 use tidegate_product::read::{GroupsPlan, Order, RowsPlan};
 
 use crate::GroupsPage;
-use crate::sqlite::tables::{
+use crate::transform::effects::storage_order;
+use crate::transform::names::{
     dataset_table, key_columns, part_column, parts, quoted, stored_column, view_table,
 };
-use crate::transform::effects::storage_order;
 
 /// The column that counts a group's rows.
 const ROWS: &str = "_rows";
 
+/// How an engine wants statements to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Parameters are `?1`; the planner is told what to expect.
+    Sqlite,
+    /// Parameters are `$1`.
+    Postgres,
+}
+
 /// A statement with the values of its parameters.
 #[derive(Debug)]
-pub(super) struct Query {
-    pub(super) text: String,
-    pub(super) values: Vec<Value>,
+pub(crate) struct Query {
+    dialect: Dialect,
+    pub(crate) text: String,
+    pub(crate) values: Vec<Value>,
     /// Columns of a result row.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 /// Returns the statement that reads groups of a view, buckets as they are stored.
-pub(super) fn groups(contract: &Contract, tenant: &str, plan: &GroupsPlan) -> Query {
+pub(crate) fn groups(
+    dialect: Dialect,
+    contract: &Contract,
+    tenant: &str,
+    plan: &GroupsPlan,
+) -> Query {
     let view = &contract.views[plan.view];
     let columns = Columns { contract, view };
-    let mut query = columns.select(tenant);
+    let mut query = columns.select(dialect, tenant);
     for (part, value) in &plan.equals {
         let value = query.value(value.clone());
-        // Without statistics SQLite believes that the first column of an index, our tenant, leaves
-        // ten rows, and that further ones hardly help: it would not look at a second index.
-        query.push(&format!(" and likelihood({} = {value}, 0.01)", columns.part(*part)));
+        let condition = dialect.selective(&format!("{} = {value}", columns.part(*part)));
+        query.push(&format!(" and {condition}"));
     }
     if let Some((from, to)) = plan.range {
         let (from, to) = (query.value(Value::Int(from)), query.value(Value::Int(to)));
@@ -39,7 +53,7 @@ pub(super) fn groups(contract: &Contract, tenant: &str, plan: &GroupsPlan) -> Qu
     }
     let mut order = Vec::new();
     if let Order::Top(measure) = plan.order {
-        order.push(format!("{} desc", columns.measure(view.measures[measure].formula)));
+        order.push(format!("{} desc nulls last", columns.measure(view.measures[measure].formula)));
     }
     let bucket = view.bucket.map(|_| GroupPart::Bucket);
     let dims = (0..view.group_by.len()).map(GroupPart::Dim);
@@ -51,13 +65,13 @@ pub(super) fn groups(contract: &Contract, tenant: &str, plan: &GroupsPlan) -> Qu
 }
 
 /// Returns the statement that reads a page of a view's groups in the order of its primary key.
-pub(super) fn page(page: &GroupsPage) -> Query {
+pub(crate) fn page(dialect: Dialect, page: &GroupsPage) -> Query {
     let contract = &page.contract.contract;
     let view = &contract.views[page.view];
     let columns = Columns { contract, view };
     let order = storage_order(view);
     let names: Vec<String> = order.iter().map(|part| columns.part(*part)).collect();
-    let mut query = columns.select(&page.tenant);
+    let mut query = columns.select(dialect, &page.tenant);
     if let Some(after) = &page.after {
         let values = order.iter().map(|part| after[view.position_of(*part)].clone());
         let values: Vec<String> = values.map(|value| query.value(value)).collect();
@@ -67,12 +81,13 @@ pub(super) fn page(page: &GroupsPage) -> Query {
 }
 
 /// Returns the statement that reads base rows in time order.
-pub(super) fn rows(contract: &Contract, tenant: &str, plan: &RowsPlan) -> Query {
+pub(crate) fn rows(dialect: Dialect, contract: &Contract, tenant: &str, plan: &RowsPlan) -> Query {
     let dataset = &contract.datasets[plan.dataset];
     let column = |position: usize| quoted(&dataset.columns[position].name);
     let columns: Vec<String> = (0..dataset.columns.len()).map(column).collect();
-    let mut query =
-        Query::new(&columns, &dataset_table(&contract.name, dataset), "_tenant = ?1", tenant);
+    let mut query = Query::new(dialect, &columns, &dataset_table(&contract.name, dataset));
+    let tenant = query.value(Value::Text(tenant.to_owned()));
+    query.push(&format!("_tenant = {tenant}"));
     for (position, value) in &plan.equals {
         let value = query.value(value.clone());
         query.push(&format!(" and {} = {value}", column(*position)));
@@ -110,13 +125,16 @@ struct Columns<'a> {
 // === impl Columns ===
 
 impl Columns<'_> {
-    fn select(&self, tenant: &str) -> Query {
+    fn select(&self, dialect: Dialect, tenant: &str) -> Query {
         let mut columns: Vec<String> =
             parts(self.view).into_iter().map(|part| self.part(part)).collect();
         columns.push(ROWS.to_owned());
         columns.extend((0..self.view.stored.len()).map(|stored| self.stored(stored)));
         let table = view_table(&self.contract.name, self.view);
-        Query::new(&columns, &table, "likely(_tenant = ?1)", tenant)
+        let mut query = Query::new(dialect, &columns, &table);
+        let tenant = query.value(Value::Text(tenant.to_owned()));
+        query.push(&dialect.common(&format!("_tenant = {tenant}")));
+        query
     }
 
     fn part(&self, part: GroupPart) -> String {
@@ -135,8 +153,38 @@ impl Columns<'_> {
             Formula::Stored(stored) => self.stored(stored),
             Formula::Ratio { sum, count } => {
                 let count = count.map_or_else(|| ROWS.to_owned(), |count| self.stored(count));
-                format!("cast({} as real) / nullif({count}, 0)", self.stored(sum))
+                format!("cast({} as double precision) / nullif({count}, 0)", self.stored(sum))
             }
+        }
+    }
+}
+
+// === impl Dialect ===
+
+impl Dialect {
+    /// Returns the name of a parameter, counted from 1.
+    pub(crate) fn parameter(self, number: usize) -> String {
+        match self {
+            Self::Sqlite => format!("?{number}"),
+            Self::Postgres => format!("${number}"),
+        }
+    }
+
+    /// Says that few rows fulfil a condition. Without statistics SQLite believes that the first
+    /// column of an index, our tenant, leaves ten rows, and that further ones hardly help: it would
+    /// not look at a second index.
+    fn selective(self, condition: &str) -> String {
+        match self {
+            Self::Sqlite => format!("likelihood({condition}, 0.01)"),
+            Self::Postgres => condition.to_owned(),
+        }
+    }
+
+    /// Says that nearly all rows fulfil a condition.
+    fn common(self, condition: &str) -> String {
+        match self {
+            Self::Sqlite => format!("likely({condition})"),
+            Self::Postgres => condition.to_owned(),
         }
     }
 }
@@ -144,16 +192,16 @@ impl Columns<'_> {
 // === impl Query ===
 
 impl Query {
-    fn new(columns: &[String], table: &str, condition: &str, tenant: &str) -> Self {
-        let text =
-            format!("select {} from {} where {condition}", columns.join(", "), quoted(table));
-        Self { text, values: vec![Value::Text(tenant.to_owned())], width: columns.len() }
+    /// Begins a statement; its first condition is still to come.
+    fn new(dialect: Dialect, columns: &[String], table: &str) -> Self {
+        let text = format!("select {} from {} where ", columns.join(", "), quoted(table));
+        Self { dialect, text, values: Vec::new(), width: columns.len() }
     }
 
     /// Adds a parameter and returns its name.
-    fn value(&mut self, value: Value) -> String {
+    pub(crate) fn value(&mut self, value: Value) -> String {
         self.values.push(value);
-        format!("?{}", self.values.len())
+        self.dialect.parameter(self.values.len())
     }
 
     fn push(&mut self, part: &str) {

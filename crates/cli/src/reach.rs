@@ -1,21 +1,76 @@
 //! Where to send to: the words of the command line, else what `tidegate up` wrote down.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::anyhow;
+use clap::Args;
 
-use super::{Args, Token};
+use crate::client::{Client, ClientError};
 use crate::failure::Failure;
 use crate::settings::Settings;
 
+/// Which edge a command talks to.
+#[derive(Clone, Debug, Args)]
+pub struct Reach {
+    /// Edge to send to, as https://HOST:PORT. Default: the one that `tidegate up` started.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// API token. Default: the one that `tidegate up` made.
+    #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true)]
+    pub token: Option<Token>,
+    /// Certificate of the authority to trust. Default: the one that `tidegate up` made.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Data directory of `tidegate up`, read for the three defaults above.
+    #[arg(long, value_name = "DIR", default_value = crate::args::DATA)]
+    pub data: PathBuf,
+}
+
+/// An API token: a secret, which debug output must not show.
+#[derive(Clone)]
+pub struct Token(String);
+
 /// An edge, and what is needed to talk to it.
-pub(crate) struct Target {
+struct Target {
     /// Base URL.
-    pub(crate) url: String,
+    url: String,
     /// Bearer token. A secret: this type has no `Debug`.
-    pub(crate) token: String,
+    token: String,
     /// Certificate of the authority to trust.
-    pub(crate) ca: Option<PathBuf>,
+    ca: Option<PathBuf>,
+}
+
+// === impl Reach ===
+
+impl Reach {
+    /// Makes a client for the edge that the words name, or that `up` wrote down.
+    ///
+    /// # Errors
+    /// No edge is named, or its URL, token or authority is of no use.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let target = Target::resolve(self)?;
+        Client::new(&target.url, &target.token, target.ca.as_deref())
+            .map_err(ClientError::into_failure)
+    }
+}
+
+// === impl Token ===
+
+impl FromStr for Token {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 // === impl Target ===
@@ -25,7 +80,7 @@ impl Target {
     ///
     /// # Errors
     /// Something is named in neither.
-    pub(crate) fn resolve(args: &Args) -> Result<Self, Failure> {
+    fn resolve(args: &Reach) -> Result<Self, Failure> {
         if let (Some(url), Some(Token(token))) = (&args.url, &args.token) {
             return Ok(Self { url: url.clone(), token: token.clone(), ca: args.ca.clone() });
         }
@@ -52,10 +107,10 @@ mod tests {
     use crate::args::{Cli, Command};
     use crate::failure::Exit;
 
-    fn args(words: &[&str]) -> Args {
+    fn args(words: &[&str]) -> Reach {
         let cli = Cli::try_parse_from([&["tidegate", "demo", "air"], words].concat()).unwrap();
         let Command::Demo(args) = cli.command else { panic!("{:?}", cli.command) };
-        args
+        args.reach
     }
 
     #[test]
@@ -69,6 +124,7 @@ mod tests {
             ca: "ca.pem".into(),
             token: "written".to_owned(),
             project: "p".to_owned(),
+            store: None,
         };
         settings.save(directory.path()).unwrap();
         let target = Target::resolve(&args(&["--data", data])).unwrap();

@@ -1,0 +1,109 @@
+//! What makes a dead letter one of its own, and what is kept of it.
+
+use sha2::{Digest as _, Sha256};
+use tidegate_core::clock::Timestamp;
+use tidegate_core::job::Job;
+use uuid::Uuid;
+
+use crate::{NewDeadLetter, StoreError};
+
+/// The code of a reason that begins with none.
+const OTHER: &str = "other";
+
+/// Longest code.
+const MAX_CODE: usize = 32;
+
+/// A letter with all that can be made of it before the transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// Job and generation, or a digest of the message.
+    pub(crate) key: Vec<u8>,
+    pub(crate) job: Option<Named>,
+    pub(crate) lane: Option<&'static str>,
+    pub(crate) reason: String,
+    pub(crate) code: String,
+    /// JSON.
+    pub(crate) error_chain: String,
+    pub(crate) attempts: u32,
+    /// JSON.
+    pub(crate) headers: String,
+    pub(crate) raw: Vec<u8>,
+    pub(crate) died_at: Timestamp,
+}
+
+/// What a letter keeps of its job.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) id: Uuid,
+    pub(crate) generation: u32,
+    pub(crate) kind: String,
+    pub(crate) tenant: String,
+    pub(crate) product: String,
+    pub(crate) release: Option<String>,
+}
+
+// === impl Letter ===
+
+impl Letter {
+    pub(crate) fn of(new: NewDeadLetter) -> Result<Self, StoreError> {
+        let lane = new.lane.or(new.job.as_ref().map(|job| job.lane));
+        let raw = match (&new.job, new.raw.is_empty()) {
+            (Some(job), true) => serde_json::to_vec(job)?,
+            _ => new.raw,
+        };
+        Ok(Self {
+            key: key(new.job.as_ref(), &raw),
+            job: new.job.map(Named::of),
+            lane: lane.map(tidegate_core::job::Lane::as_str),
+            code: code(&new.reason).to_owned(),
+            reason: new.reason,
+            error_chain: serde_json::to_string(&new.error_chain)?,
+            attempts: new.attempts,
+            headers: new.headers.to_string(),
+            raw,
+            died_at: new.died_at,
+        })
+    }
+}
+
+// === impl Named ===
+
+impl Named {
+    fn of(job: Job) -> Self {
+        let Job { id, generation, kind, tenant, product, release, .. } = job;
+        Self { id, generation, kind, tenant, product, release }
+    }
+}
+
+/// The lengths of the two kinds of key differ, so that none is taken for one of the other kind.
+fn key(job: Option<&Job>, raw: &[u8]) -> Vec<u8> {
+    match job {
+        Some(job) => {
+            [job.id.as_bytes().as_slice(), job.generation.to_be_bytes().as_slice()].concat()
+        }
+        None => Sha256::digest(raw).to_vec(),
+    }
+}
+
+/// Returns the code that a reason begins with.
+fn code(reason: &str) -> &str {
+    let is_code = |code: &&str| {
+        (1..=MAX_CODE).contains(&code.len())
+            && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    reason.split_once(':').map(|(code, _)| code).filter(is_code).unwrap_or(OTHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_s_code_stands_before_its_colon() {
+        assert_eq!(code("unknown_kind: 'dance'"), "unknown_kind");
+        for none in ["", ":", "no colon", "Not a code: x", "http://host"] {
+            let expected = if none == "http://host" { "http" } else { OTHER };
+            assert_eq!(code(none), expected, "{none}");
+        }
+    }
+}

@@ -151,12 +151,7 @@ impl Stack {
         outcomes: impl IntoIterator<Item = &'a str>,
     ) -> (Uuid, Vec<Job>) {
         let run = Uuid::now_v7();
-        let probe = |(n, outcome): (usize, &str)| Job {
-            tenant: TENANT.to_owned(),
-            body: serde_json::json!({ "run": run, "n": n, "outcome": outcome }),
-            ..crate::fixture::job(PROBE)
-        };
-        let jobs: Vec<Job> = outcomes.into_iter().enumerate().map(probe).collect();
+        let jobs = probes(run, outcomes);
         self.put(&jobs).await;
         (run, jobs)
     }
@@ -276,6 +271,16 @@ async fn a_store_that_can_not_be_opened_is_an_error_at_the_start() {
     let broken = StoreBackend::Sqlite(stack.path("broken.db"));
     let config = Config { store: broken, ..stack.config("") };
     assert!(matches!(run(config, Shutdown::new()).await, Err(Error::Store(_))));
+}
+
+/// Makes probes of one run that end as these words say.
+fn probes<'a>(run: Uuid, outcomes: impl IntoIterator<Item = &'a str>) -> Vec<Job> {
+    let probe = |(n, outcome): (usize, &str)| Job {
+        tenant: TENANT.to_owned(),
+        body: serde_json::json!({ "run": run, "n": n, "outcome": outcome }),
+        ..crate::fixture::job(PROBE)
+    };
+    outcomes.into_iter().enumerate().map(probe).collect()
 }
 
 fn job(batch: Uuid) -> Job {

@@ -4,6 +4,7 @@
 
 mod faults;
 mod lines;
+mod protocol;
 
 use std::sync::Arc;
 

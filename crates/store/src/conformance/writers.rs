@@ -144,5 +144,5 @@ pub(crate) async fn write_the_same(fixture: &Fixture) {
         writer.await.unwrap();
     }
     assert_eq!(fixture.drift().await, 0);
-    assert_eq!(fixture.number("select count(*) from d_air_readings").await, 1_500);
+    assert_eq!(fixture.number("select count(*) from d_air_readings").await, 1_400);
 }

@@ -107,9 +107,15 @@ impl Load {
     ///
     /// # Panics
     /// The driver has.
-    pub async fn stop(self) -> Vec<Put> {
+    pub async fn stop(mut self) -> Vec<Put> {
         self.shared.stop.store(true, Ordering::SeqCst);
-        self.task.await.expect("the driver must not panic")
+        (&mut self.task).await.expect("the driver must not panic")
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -166,7 +166,8 @@ impl Stack {
     /// # Panics
     /// There is none for long.
     pub async fn process(&self, tier: Tier) -> u32 {
-        eventually("the tier runs", || async { self.processes(tier).await.into_iter().next() }).await
+        eventually("the tier runs", || async { self.processes(tier).await.into_iter().next() })
+            .await
     }
 
     /// Returns the process ids of a tier that run at present, oldest first.

@@ -96,7 +96,7 @@ async fn has_waiters(stack: &Stack) -> bool {
 
 /// Returns how many deliveries the broker has handed to a process without an answer. A channel's
 /// name begins with the address of its client.
-async fn unsettled(servers: &Servers, id: u32) -> u64 {
+pub async fn unsettled(servers: &Servers, id: u32) -> u64 {
     let words = ["list_channels", "name", "messages_unacknowledged", "-q", "--no-table-headers"];
     let listed = servers.rabbitmqctl(&words).await;
     let ports = connected_ports(id);

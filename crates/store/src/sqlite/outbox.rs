@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tidegate_core::job::Job;
 use tidegate_core::notice::Notice;
-use tidegate_core::outbox::{OutboxEntry, OutboxMessage};
+use tidegate_core::outbox::OutboxEntry;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::StoreError;
-use crate::transform::message;
+use crate::transform::message::Line;
 
 /// How long a line is left to the relay of the process that put it, at least.
 const COURTESY: Duration = Duration::from_secs(1);
@@ -33,31 +33,6 @@ struct Seen {
     newest: i64,
     /// Lines up to this one have been seen twice.
     left: i64,
-}
-
-/// A message as it is kept, made before the transaction that puts it.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    kind: &'static str,
-    job: Option<Uuid>,
-    body: String,
-}
-
-// === impl Line ===
-
-impl Line {
-    /// Takes a job that carries what its message carries.
-    pub(super) fn job(job: Job) -> Result<Self, StoreError> {
-        let id = job.id;
-        let body = serde_json::to_string(&OutboxMessage::Job(job))?;
-        Ok(Self { kind: "job", job: Some(id), body })
-    }
-
-    pub(super) fn notice(notice: Notice) -> Result<Self, StoreError> {
-        let kind = message::kind(&notice);
-        let body = serde_json::to_string(&OutboxMessage::Notice(notice))?;
-        Ok(Self { kind, job: None, body })
-    }
 }
 
 /// Puts lines.

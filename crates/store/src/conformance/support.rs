@@ -1,28 +1,28 @@
-//! A product, stores on temporary files, and the drift check.
+//! A product, a place with a store or several, and the drift check.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::Arm;
 use tidegate_core::notice::Notice;
-use tidegate_core::outbox::{OutboxMessage, OutboxSource as _};
+use tidegate_core::outbox::OutboxMessage;
 use tidegate_product::contract::{GroupPart, Stored, View};
+use tidegate_product::fold::Value;
 use uuid::Uuid;
 
+use crate::conformance::{Engine, Place};
 use crate::transform::names::{
     dataset_table, part_column, parts, quoted, stored_column, view_table,
 };
-use crate::{Accepted, Applied, Claim, Counts, NewBatch, SqliteStore, Store as _, StoredContract};
+use crate::{Accepted, Applied, Claim, Counts, NewBatch, SharedStore, StoredContract};
 
 /// Sunday, 2026-11-22T12:00:00Z.
-pub(super) const NOW: Timestamp = Timestamp(1_795_348_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_795_348_800_000_000);
 
-pub(super) const TENANT: &str = "acme";
+pub(crate) const TENANT: &str = "acme";
 
-pub(super) const PRODUCT: &str = r#"
+pub(crate) const PRODUCT: &str = r#"
 [product]
 name = "air"
 version = "1.0.0"
@@ -68,60 +68,56 @@ max_rows = 2208
 cache = { ttl = "30s", swr = "5m", sie = "1h" }
 "#;
 
-/// One file, with as many stores on it as a test opens.
-pub(super) struct Fixture {
-    dir: TempDir,
-    pub(super) store: SqliteStore,
-    pub(super) contract: Arc<StoredContract>,
+/// One place, with as many stores on it as a test opens.
+pub(crate) struct Fixture {
+    pub(crate) place: Box<dyn Place>,
+    pub(crate) store: SharedStore,
+    pub(crate) contract: Arc<StoredContract>,
 }
 
 /// A row as a test says it.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) id: String,
-    pub(super) city: &'static str,
-    pub(super) hours_ago: i64,
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) city: &'static str,
+    pub(crate) hours_ago: i64,
     /// Hundredths.
-    pub(super) value: i64,
-    pub(super) level: Option<i64>,
+    pub(crate) value: i64,
+    pub(crate) level: Option<i64>,
 }
 
 // === impl Fixture ===
 
 impl Fixture {
-    pub(super) async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&dir.path().join("store.db")).unwrap();
+    pub(crate) async fn new(engine: &dyn Engine) -> Self {
+        let place = engine.create().await;
+        let store = place.open().await;
         let contract = store.apply_contract(&compile(PRODUCT), NOW).await.unwrap();
-        Self { dir, store, contract }
+        Self { place, store, contract }
     }
 
-    pub(super) fn path(&self) -> PathBuf {
-        self.dir.path().join("store.db")
+    /// Opens the place once more, as another process would.
+    pub(crate) async fn other(&self) -> SharedStore {
+        self.place.open().await
     }
 
-    /// Opens the file once more, as another process would.
-    pub(super) fn other(&self) -> SqliteStore {
-        SqliteStore::open(&self.path()).unwrap()
-    }
-
-    pub(super) fn batch(&self, rows: &[Row]) -> NewBatch {
+    pub(crate) fn batch(&self, rows: &[Row]) -> NewBatch {
         batch(&self.contract, rows)
     }
 
-    pub(super) async fn accept(&self, rows: &[Row]) -> Uuid {
+    pub(crate) async fn accept(&self, rows: &[Row]) -> Uuid {
         let batch = self.batch(rows);
         let id = batch.id;
         assert_eq!(self.store.accept(batch, NOW).await.unwrap(), Accepted::New);
         id
     }
 
-    pub(super) async fn claim(&self, batch: Uuid) -> Claim {
+    pub(crate) async fn claim(&self, batch: Uuid) -> Claim {
         self.store.claim(&[batch], NOW).await.unwrap().pop().unwrap()
     }
 
     /// Accepts and applies rows.
-    pub(super) async fn ingest(&self, rows: &[Row]) -> Counts {
+    pub(crate) async fn ingest(&self, rows: &[Row]) -> Counts {
         let claim = self.accept(rows).await;
         let claim = self.claim(claim).await;
         match self.store.apply(vec![claim], NOW).await.unwrap().applied.as_slice() {
@@ -130,28 +126,23 @@ impl Fixture {
         }
     }
 
-    pub(super) fn number(&self, statement: &str) -> i64 {
-        let number = self.store.database.read(|sql| {
-            Ok::<i64, crate::StoreError>(sql.query_row(statement, (), |row| row.get(0))?)
-        });
-        number.unwrap()
+    pub(crate) async fn number(&self, statement: &str) -> i64 {
+        let found = self.place.rows(statement).await;
+        let Value::Int(number) = found[0][0] else { panic!("{found:?}") };
+        number
     }
 
     /// Runs statements behind the store's back.
-    pub(super) async fn write(&self, statements: &'static str) {
-        let written = self
-            .store
-            .database
-            .write(move |sql| Ok::<_, crate::StoreError>(sql.execute_batch(statements)?));
-        written.await.unwrap();
+    pub(crate) async fn write(&self, statements: &str) {
+        self.place.run(statements).await;
     }
 
-    pub(super) async fn seq(&self) -> u64 {
+    pub(crate) async fn seq(&self) -> u64 {
         self.store.versions(TENANT, "air", &[]).await.unwrap().seq.seq
     }
 
     /// Takes all outbox lines.
-    pub(super) async fn take_outbox(&self) -> Vec<OutboxMessage> {
+    pub(crate) async fn take_outbox(&self) -> Vec<OutboxMessage> {
         let entries = self.store.pending(10_000).await.unwrap();
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         self.store.mark_sent(&ids).await.unwrap();
@@ -159,7 +150,7 @@ impl Fixture {
     }
 
     /// Takes all outbox lines and returns the purges among them.
-    pub(super) async fn take_purges(&self) -> Vec<(u64, Vec<String>)> {
+    pub(crate) async fn take_purges(&self) -> Vec<(u64, Vec<String>)> {
         let purge = |message| match message {
             OutboxMessage::Notice(Notice::Purge { seq, tags }) => Some((seq.seq, tags)),
             _ => None,
@@ -168,30 +159,33 @@ impl Fixture {
     }
 
     /// Counts the groups of all views that differ from their recomputation by plain SQL.
-    pub(super) fn drift(&self) -> i64 {
-        let contract = &self.contract.contract;
-        contract.views.iter().map(|view| self.number(&drift_text(&self.contract, view))).sum()
+    pub(crate) async fn drift(&self) -> i64 {
+        let mut drift = 0;
+        for view in &self.contract.contract.views {
+            drift += self.number(&drift_text(&self.contract, view)).await;
+        }
+        drift
     }
 }
 
 #[track_caller]
-pub(super) fn compile(source: &str) -> tidegate_product::contract::Contract {
+pub(crate) fn compile(source: &str) -> tidegate_product::contract::Contract {
     match tidegate_product::compile("air.toml", source) {
         Ok(contract) => contract,
         Err(problems) => panic!("{problems:?}"),
     }
 }
 
-pub(super) fn row(id: impl ToString, city: &'static str, hours_ago: i64, value: i64) -> Row {
+pub(crate) fn row(id: impl ToString, city: &'static str, hours_ago: i64, value: i64) -> Row {
     Row { id: id.to_string(), city, hours_ago, value, level: None }
 }
 
-pub(super) fn hours_before_now(hours: i64) -> Timestamp {
+pub(crate) fn hours_before_now(hours: i64) -> Timestamp {
     NOW.before(Duration::from_secs(3_600 * u64::try_from(hours).unwrap()))
 }
 
 /// Makes a batch out of rows; those whose city is empty do not pass validation.
-pub(super) fn batch(contract: &Arc<StoredContract>, rows: &[Row]) -> NewBatch {
+pub(crate) fn batch(contract: &Arc<StoredContract>, rows: &[Row]) -> NewBatch {
     let lines: Vec<String> = rows.iter().map(Row::to_json).collect();
     let dataset = &contract.contract.datasets[0];
     let parsed =
@@ -216,11 +210,11 @@ pub(super) fn batch(contract: &Arc<StoredContract>, rows: &[Row]) -> NewBatch {
 // === impl Row ===
 
 impl Row {
-    pub(super) fn level(self, level: i64) -> Self {
+    pub(crate) fn level(self, level: i64) -> Self {
         Self { level: Some(level), ..self }
     }
 
-    pub(super) fn at(&self) -> i64 {
+    pub(crate) fn at(&self) -> i64 {
         hours_before_now(self.hours_ago).0
     }
 
@@ -279,7 +273,8 @@ fn drift_text(contract: &StoredContract, view: &View) -> String {
         quoted(&view_table(&contract.name, view))
     );
     format!(
-        "select (select count(*) from (select * from ({recomputed}) except select * from ({kept})))
-              + (select count(*) from (select * from ({kept}) except select * from ({recomputed})))"
+        "with recomputed as ({recomputed}), kept as ({kept})
+         select (select count(*) from (select * from recomputed except select * from kept) as a)
+              + (select count(*) from (select * from kept except select * from recomputed) as b)"
     )
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
+use proptest::prelude::{ProptestConfig, Strategy, any};
+use proptest::test_runner::TestRunner;
+use tidegate_product::fold::Value;
 
-use super::support::{Fixture, NOW, Row, row};
-use crate::{Applied, Counts, Store as _};
+use super::{Engine, Fixture, NOW, Row, hours_before_now, row};
+use crate::{Applied, Counts};
 
 const CITIES: [&str; 3] = ["bonn", "oslo", "rome"];
 const LATE_HOURS: i64 = 48;
@@ -52,7 +54,7 @@ impl Model {
         let mut groups = BTreeMap::new();
         for (city, hours_ago, value, level) in self.rows.values() {
             let group = groups
-                .entry(((*city).to_owned(), super::support::hours_before_now(*hours_ago).0))
+                .entry(((*city).to_owned(), hours_before_now(*hours_ago).0))
                 .or_insert((0, 0, i64::MAX, None));
             *group = (group.0 + 1, group.1 + value, group.2.min(*value), group.3.max(*level));
         }
@@ -60,20 +62,23 @@ impl Model {
     }
 }
 
-fn stored_groups(fixture: &Fixture) -> BTreeMap<Group, Totals> {
+async fn stored_groups(fixture: &Fixture) -> BTreeMap<Group, Totals> {
     let contract = &fixture.contract.contract;
     let table = crate::transform::names::view_table("air", &contract.views[0]);
     let text =
         format!("select city, _bucket, _rows, _sum_value, _min_value, _max_level from {table}");
-    let groups = fixture.store.database.read(|sql| {
-        let mut select = sql.prepare(&text)?;
-        let rows = select.query_map((), |row| {
-            let group = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-            Ok(((row.get(0)?, row.get(1)?), group))
-        })?;
-        Ok::<_, crate::StoreError>(rows.collect::<Result<_, _>>()?)
-    });
-    groups.unwrap()
+    let number = |value: &Value| match value {
+        Value::Int(number) => Some(*number),
+        _ => None,
+    };
+    let group = |row: Vec<Value>| match &row[..] {
+        [Value::Text(city), bucket, rows, sum, min, max] => {
+            let [bucket, rows, sum, min] = [bucket, rows, sum, min].map(|it| number(it).unwrap());
+            ((city.clone(), bucket), (rows, sum, min, number(max)))
+        }
+        _ => panic!("{row:?}"),
+    };
+    fixture.place.rows(&text).await.into_iter().map(group).collect()
 }
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -86,13 +91,15 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// Batches, how many of them each commit takes, and which claims are made once more before it.
-fn scenario() -> impl Strategy<Value = (Vec<Vec<Row>>, usize, Vec<bool>)> {
+fn scenario() -> impl Strategy<Value = Scenario> {
     let batches = proptest::collection::vec(rows(), 1..10);
     (batches, 1..4usize, proptest::collection::vec(any::<bool>(), 10))
 }
 
-async fn check((batches, at_once, claimed_twice): (Vec<Vec<Row>>, usize, Vec<bool>)) {
-    let fixture = Fixture::new().await;
+type Scenario = (Vec<Vec<Row>>, usize, Vec<bool>);
+
+async fn check(engine: &dyn Engine, (batches, at_once, claimed_twice): Scenario) {
+    let fixture = Fixture::new(engine).await;
     let mut model = Model::default();
     let mut commits = 0;
     for (chunk, twice) in batches.chunks(at_once).zip(claimed_twice.into_iter().cycle()) {
@@ -114,17 +121,24 @@ async fn check((batches, at_once, claimed_twice): (Vec<Vec<Row>>, usize, Vec<boo
         }
         commits += u64::from(before < model.rows.len());
     }
-    assert_eq!(stored_groups(&fixture), model.groups());
+    assert_eq!(stored_groups(&fixture).await, model.groups());
     assert_eq!(fixture.seq().await, commits);
-    assert_eq!(fixture.drift(), 0);
+    assert_eq!(fixture.drift().await, 0);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_batches_in_any_grouping_equal_the_model(scenario in scenario()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(check(scenario));
-    }
+pub(crate) async fn any_batches_in_any_grouping_equal_the_model(engine: &dyn Engine) {
+    let config = ProptestConfig {
+        cases: engine.scenarios(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let runtime = tokio::runtime::Handle::current();
+    // Drawing is synchronous: the runtime's other threads go on meanwhile.
+    tokio::task::block_in_place(|| {
+        let checked = TestRunner::new(config).run(&scenario(), |scenario| {
+            runtime.block_on(check(engine, scenario));
+            Ok(())
+        });
+        checked.unwrap();
+    });
 }

@@ -8,11 +8,11 @@ use tidegate_product::contract::GroupPart;
 use tidegate_product::fold::Value;
 use tidegate_product::read::{GroupsPlan, Order, ReadPlan, RowsPlan};
 
-use super::support::{Fixture, TENANT, hours_before_now, row};
-use crate::{GroupsPage, ReadRequest, Store as _, StoreError};
+use super::{Engine, Fixture, TENANT, hours_before_now, row};
+use crate::{GroupsPage, ReadRequest, StoreError};
 
-async fn filled() -> Fixture {
-    let fixture = Fixture::new().await;
+async fn filled(engine: &dyn Engine) -> Fixture {
+    let fixture = Fixture::new(engine).await;
     let mut rows = Vec::new();
     for hours_ago in 1..=6 {
         rows.push(row(format!("o{hours_ago}"), "oslo", hours_ago, 100 * hours_ago).level(1));
@@ -51,9 +51,8 @@ async fn read(fixture: &Fixture, plan: ReadPlan) -> Vec<Vec<Value>> {
     answer.table.values.chunks(answer.table.width).map(<[Value]>::to_vec).collect()
 }
 
-#[tokio::test]
-async fn groups_come_by_bucket_within_their_range() {
-    let fixture = filled().await;
+pub(crate) async fn groups_come_by_bucket_within_their_range(engine: &dyn Engine) {
+    let fixture = filled(engine).await;
     let range = Some((hours_before_now(4).0, hours_before_now(2).0));
     let equals = vec![(GroupPart::Dim(0), text("oslo"))];
     let groups = read(&fixture, ReadPlan::Groups(GroupsPlan { equals, range, ..plan() })).await;
@@ -62,9 +61,8 @@ async fn groups_come_by_bucket_within_their_range() {
     assert_eq!(groups[0][..2], [text("oslo"), text("no2")]);
 }
 
-#[tokio::test]
-async fn the_largest_of_a_measure_come_first() {
-    let fixture = filled().await;
+pub(crate) async fn the_largest_of_a_measure_come_first(engine: &dyn Engine) {
+    let fixture = filled(engine).await;
     let measure = |name: &str| {
         let measures = &fixture.contract.contract.views[0].measures;
         Order::Top(measures.iter().position(|measure| measure.name == name).unwrap())
@@ -80,9 +78,8 @@ async fn the_largest_of_a_measure_come_first() {
     assert!(by_level.iter().all(|group| group[0] == text("oslo")), "{by_level:?}");
 }
 
-#[tokio::test]
-async fn rows_are_read_page_by_page_in_the_order_of_time() {
-    let fixture = filled().await;
+pub(crate) async fn rows_are_read_page_by_page_in_the_order_of_time(engine: &dyn Engine) {
+    let fixture = filled(engine).await;
     let mut after = None;
     let mut seen = Vec::new();
     loop {
@@ -102,9 +99,8 @@ async fn rows_are_read_page_by_page_in_the_order_of_time() {
     assert_eq!(seen, ["r5", "s5", "r4", "s4", "r3", "s3", "r2", "s2"].map(text));
 }
 
-#[tokio::test]
-async fn all_groups_are_listed_page_by_page() {
-    let fixture = filled().await;
+pub(crate) async fn all_groups_are_listed_page_by_page(engine: &dyn Engine) {
+    let fixture = filled(engine).await;
     let mut after: Option<Vec<Value>> = None;
     let (mut pages, mut names) = (0, Vec::new());
     loop {
@@ -128,9 +124,8 @@ async fn all_groups_are_listed_page_by_page() {
     assert_eq!(names.len(), 12);
 }
 
-#[tokio::test]
-async fn a_read_past_its_deadline_is_given_up() {
-    let fixture = filled().await;
+pub(crate) async fn a_read_past_its_deadline_is_given_up(engine: &dyn Engine) {
+    let fixture = filled(engine).await;
     let request = ReadRequest {
         tenant: TENANT.to_owned(),
         contract: Arc::clone(&fixture.contract),

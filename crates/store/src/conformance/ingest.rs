@@ -4,8 +4,8 @@ use tidegate_core::job::INGEST;
 use tidegate_core::outbox::OutboxMessage;
 use uuid::Uuid;
 
-use super::support::{Fixture, NOW, TENANT, row};
-use crate::{Accepted, Applied, JobState, NewBatch, Store as _};
+use super::{Engine, Fixture, NOW, TENANT, row};
+use crate::{Accepted, Applied, JobState, NewBatch};
 
 fn keyed(fixture: &Fixture, key: &str, fingerprint: u8) -> NewBatch {
     NewBatch {
@@ -15,9 +15,8 @@ fn keyed(fixture: &Fixture, key: &str, fingerprint: u8) -> NewBatch {
     }
 }
 
-#[tokio::test]
-async fn a_request_with_a_used_key_is_the_first_one_or_refused() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn a_request_with_a_used_key_is_the_first_one_or_refused(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     let first = keyed(&fixture, "k", 1);
     let id = first.id;
     assert_eq!(fixture.store.accept(first, NOW).await.unwrap(), Accepted::New);
@@ -27,19 +26,17 @@ async fn a_request_with_a_used_key_is_the_first_one_or_refused() {
     assert_eq!(other, Accepted::KeyReused);
     let tenant = NewBatch { tenant: "zeta".to_owned(), ..keyed(&fixture, "k", 2) };
     assert_eq!(fixture.store.accept(tenant, NOW).await.unwrap(), Accepted::New);
-    assert_eq!(fixture.number("select count(*) from dp_batch"), 2);
+    assert_eq!(fixture.number("select count(*) from dp_batch").await, 2);
 }
 
-#[tokio::test]
-async fn requests_without_a_key_are_all_new() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn requests_without_a_key_are_all_new(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     let ids = [fixture.accept(&[row(1, "oslo", 1, 1)]).await, fixture.accept(&[]).await];
     assert_ne!(ids[0], ids[1]);
 }
 
-#[tokio::test]
-async fn an_accepted_batch_leaves_one_job_in_the_outbox() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn an_accepted_batch_leaves_one_job_in_the_outbox(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     let traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
     let batch = NewBatch { traceparent, ..fixture.batch(&[row(1, "oslo", 1, 1)]) };
     let (id, traceparent) = (batch.id, batch.traceparent.clone());
@@ -55,9 +52,10 @@ async fn an_accepted_batch_leaves_one_job_in_the_outbox() {
     }
 }
 
-#[tokio::test]
-async fn rows_that_do_not_pass_are_kept_with_their_line_and_reasons() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn rows_that_do_not_pass_are_kept_with_their_line_and_reasons(
+    engine: &dyn Engine,
+) {
+    let fixture = Fixture::new(engine).await;
     fixture.ingest(&[row(1, "oslo", 1, 100)]).await;
     // Line 1 does not pass, line 3 contradicts what is stored, line 4 comes a second time.
     let rows =
@@ -86,21 +84,19 @@ async fn rows_that_do_not_pass_are_kept_with_their_line_and_reasons() {
         conflict.raw,
         r#"{"city":"oslo","id":"1","kind":"no2","ts":"2026-11-22T11:00:00Z","value":"1.01"}"#
     );
-    assert_eq!(fixture.drift(), 0);
+    assert_eq!(fixture.drift().await, 0);
 }
 
-#[tokio::test]
-async fn a_job_is_seen_by_its_tenant_only() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn a_job_is_seen_by_its_tenant_only(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     let id = fixture.accept(&[row(1, "oslo", 1, 100)]).await;
     assert!(fixture.store.job("zeta", id).await.unwrap().is_none());
     assert!(fixture.store.job(TENANT, Uuid::now_v7()).await.unwrap().is_none());
     assert!(fixture.store.job(TENANT, id).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_failed_job_says_why_and_is_over() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn a_failed_job_says_why_and_is_over(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     let id = fixture.accept(&[row(1, "oslo", 1, 100)]).await;
     let claim = fixture.claim(id).await;
     fixture.store.fail(&claim, "gave up", NOW).await.unwrap();
@@ -110,9 +106,8 @@ async fn a_failed_job_says_why_and_is_over() {
     assert!(fixture.store.claim(&[id], NOW).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn monitoring_sees_what_waits() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn monitoring_sees_what_waits(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     assert_eq!(fixture.store.backlog().await.unwrap(), crate::Backlog::default());
     fixture.accept(&[row(1, "oslo", 1, 100)]).await;
     let backlog = fixture.store.backlog().await.unwrap();

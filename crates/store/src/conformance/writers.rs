@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::support::{Fixture, NOW, TENANT, batch, row};
-use crate::{Applied, SqliteStore, Store as _, StoreError, StoredContract};
+use tidegate_product::fold::Value;
+
+use super::{Engine, Fixture, NOW, Place, TENANT, batch, row};
+use crate::{Applied, SharedStore, StoredContract};
 
 const BATCHES: i64 = 40;
 const ROWS: i64 = 25;
 
 /// Accepts and applies batches of rows that no other writer sends, one commit for each.
-async fn write(store: SqliteStore, contract: Arc<StoredContract>, writer: i64) {
+async fn write(store: SharedStore, contract: Arc<StoredContract>, writer: i64) {
     for number in 0..BATCHES {
         let id = |row| format!("{writer}-{number}-{row}");
         let rows: Vec<_> = (0..ROWS).map(|n| row(id(n), "oslo", n % 5, n + 1)).collect();
@@ -23,52 +25,48 @@ async fn write(store: SqliteStore, contract: Arc<StoredContract>, writer: i64) {
 }
 
 /// Reads number and rows in one snapshot until all is written; every number has its rows.
-fn watch(store: &SqliteStore) {
+async fn watch(place: &dyn Place) {
     let mut last = 0;
     while last < 2 * BATCHES {
-        let (seq, rows): (i64, i64) = store
-            .database
-            .read(|sql| {
-                let snapshot = "select coalesce((select seq from dp_seq), 0),
-                                       (select count(*) from d_air_readings)";
-                Ok::<_, StoreError>(
-                    sql.query_row(snapshot, (), |row| Ok((row.get(0)?, row.get(1)?)))?,
-                )
-            })
-            .unwrap();
+        let snapshot = "select coalesce((select seq from dp_seq), 0),
+                               (select count(*) from d_air_readings)";
+        let found = place.rows(snapshot).await;
+        let [Value::Int(seq), Value::Int(rows)] = found[0][..] else { panic!("{found:?}") };
         assert!(last <= seq, "{seq} was seen after {last}");
         assert_eq!(rows, seq * ROWS, "commit {seq} shows other rows than its own");
         last = seq;
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn numbers_of_two_writers_have_no_gap_and_the_order_of_commits() {
-    let fixture = Fixture::new().await;
-    let writers: Vec<_> = (0..2)
-        .map(|writer| tokio::spawn(write(fixture.other(), Arc::clone(&fixture.contract), writer)))
-        .collect();
-    let reader = fixture.other();
-    tokio::task::spawn_blocking(move || watch(&reader)).await.unwrap();
+pub(crate) async fn numbers_of_two_writers_have_no_gap_and_the_order_of_commits(
+    engine: &dyn Engine,
+) {
+    let fixture = Fixture::new(engine).await;
+    let mut writers = Vec::new();
+    for writer in 0..2 {
+        let (store, contract) = (fixture.other().await, Arc::clone(&fixture.contract));
+        writers.push(tokio::spawn(write(store, contract, writer)));
+    }
+    watch(&*fixture.place).await;
     for writer in writers {
         writer.await.unwrap();
     }
     let numbers: Vec<u64> = fixture.take_purges().await.into_iter().map(|(seq, _)| seq).collect();
     assert_eq!(numbers, (1..=2 * BATCHES.unsigned_abs()).collect::<Vec<_>>());
-    assert_eq!(fixture.drift(), 0);
+    assert_eq!(fixture.drift().await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn workers_that_fight_for_the_same_batches_apply_each_once() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn workers_that_fight_for_the_same_batches_apply_each_once(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     let mut ids = Vec::new();
     for number in 0..30 {
         let rows: Vec<_> = (0..10).map(|n| row(number * 7 + n, "oslo", n, 1)).collect();
         ids.push(fixture.accept(&rows).await);
     }
-    let workers = (0..3).map(|_| {
-        let (store, ids) = (fixture.other(), ids.clone());
-        tokio::spawn(async move {
+    let mut workers = Vec::new();
+    for _ in 0..3 {
+        let (store, ids) = (fixture.other().await, ids.clone());
+        workers.push(tokio::spawn(async move {
             let mut done = 0;
             for ids in ids.chunks(4) {
                 let claims = store.claim(ids, NOW).await.unwrap();
@@ -77,24 +75,23 @@ async fn workers_that_fight_for_the_same_batches_apply_each_once() {
                 done += applied.iter().filter(|it| matches!(it, Applied::Done(..))).count();
             }
             done
-        })
-    });
+        }));
+    }
     let mut done = 0;
-    for worker in workers.collect::<Vec<_>>() {
+    for worker in workers {
         done += worker.await.unwrap();
     }
     // What was overtaken at the very end is claimed once more.
     let claims = fixture.store.claim(&ids, NOW).await.unwrap();
     done += fixture.store.apply(claims, NOW).await.unwrap().applied.len();
     assert_eq!(done, ids.len());
-    assert_eq!(fixture.number("select count(*) from dp_batch where state <> 'applied'"), 0);
-    assert_eq!(fixture.number("select count(*) from d_air_readings"), 7 * 29 + 10);
-    assert_eq!(fixture.drift(), 0);
+    assert_eq!(fixture.number("select count(*) from dp_batch where state <> 'applied'").await, 0);
+    assert_eq!(fixture.number("select count(*) from d_air_readings").await, 7 * 29 + 10);
+    assert_eq!(fixture.drift().await, 0);
 }
 
-#[tokio::test]
-async fn tenants_share_nothing() {
-    let fixture = Fixture::new().await;
+pub(crate) async fn tenants_share_nothing(engine: &dyn Engine) {
+    let fixture = Fixture::new(engine).await;
     fixture.ingest(&[row(1, "oslo", 1, 100)]).await;
     let mut batch = fixture.batch(&[row(1, "oslo", 1, 300)]);
     let id = batch.id;
@@ -106,5 +103,5 @@ async fn tenants_share_nothing() {
     let seq = async |tenant| fixture.store.versions(tenant, "air", &[]).await.unwrap().seq;
     assert_eq!((seq(TENANT).await.seq, seq("zeta").await.seq), (1, 1));
     assert_ne!(seq(TENANT).await.space, seq("zeta").await.space);
-    assert_eq!(fixture.drift(), 0);
+    assert_eq!(fixture.drift().await, 0);
 }

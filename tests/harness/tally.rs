@@ -61,7 +61,7 @@ impl Tally {
                 .await,
             failed: count("select count(*) from dp_batch where state in ('failed', 'dead')").await,
             outbox: count("select count(*) from dp_outbox").await,
-            dead: count("select count(*) from dp_dead_letter").await,
+            dead: count("select count(*) from dp_dead").await,
             ..Self::default()
         };
         let text = servers.sql(RUNS).await;

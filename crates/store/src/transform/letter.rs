@@ -16,6 +16,11 @@ const MAX_CODE: usize = 32;
 
 /// Letters decided about in one transaction.
 const STEP: usize = 64;
+/// Longest reason, and longest line of an error chain, in bytes.
+const MAX_TEXT: usize = 4 << 10;
+
+/// Most lines of an error chain that are kept: the outermost.
+const MAX_CHAIN: usize = 16;
 
 /// A letter with all that can be made of it before the transaction.
 #[derive(Clone, Debug)]
@@ -78,8 +83,8 @@ impl Letter {
             job: new.job.map(Named::of),
             lane: lane.map(tidegate_core::job::Lane::as_str),
             code: code(&new.reason).to_owned(),
-            reason: new.reason,
-            error_chain: serde_json::to_string(&new.error_chain)?,
+            reason: cut(&new.reason).to_owned(),
+            error_chain: chain(&new.error_chain)?,
             attempts: new.attempts,
             headers: new.headers.to_string(),
             raw,
@@ -141,6 +146,15 @@ fn key(job: Option<&Job>, raw: &[u8]) -> Vec<u8> {
     }
 }
 
+fn chain(lines: &[String]) -> Result<String, StoreError> {
+    let kept: Vec<&str> = lines.iter().take(MAX_CHAIN).map(|line| cut(line)).collect();
+    Ok(serde_json::to_string(&kept)?)
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or(text)
+}
+
 /// Returns the code that a reason begins with.
 fn code(reason: &str) -> &str {
     let is_code = |code: &&str| {
@@ -153,6 +167,13 @@ fn code(reason: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_chain_is_kept_no_further_than_it_can_be_read() {
+        let lines = vec!["ü".repeat(MAX_TEXT); MAX_CHAIN + 1];
+        let kept: Vec<String> = serde_json::from_str(&chain(&lines).unwrap()).unwrap();
+        assert_eq!(kept, vec!["ü".repeat(MAX_TEXT / 2); MAX_CHAIN]);
+    }
 
     #[test]
     fn a_reason_s_code_stands_before_its_colon() {

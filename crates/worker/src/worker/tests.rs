@@ -3,6 +3,7 @@
 mod arrows;
 mod canaries;
 mod probes;
+mod reconcile;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -114,15 +115,20 @@ impl Stack {
 
     /// Accepts one batch of `rows` rows, whose ids begin with `name`.
     async fn accept(&self, name: usize, rows: usize) -> Uuid {
-        let now = Timestamp::now();
-        let (position, dataset) = self.contract.contract.dataset("readings").unwrap();
+        let at = Timestamp::now().to_rfc3339();
         let mut body = String::new();
         for row in 0..rows {
-            let (city, at) = (row % 3, now.to_rfc3339());
+            let city = row % 3;
             let line =
                 format!(r#"{{"id":"{name}-{row}","city":"c{city}","ts":"{at}","value":1.25}}"#);
             writeln!(body, "{line}").unwrap();
         }
+        self.accept_rows(&body).await
+    }
+
+    async fn accept_rows(&self, body: &str) -> Uuid {
+        let now = Timestamp::now();
+        let (position, dataset) = self.contract.contract.dataset("readings").unwrap();
         let parsed = tidegate_product::validate::ndjson(dataset, body.as_bytes(), now).unwrap();
         assert_eq!(parsed.rejected, []);
         let id = Uuid::now_v7();

@@ -6,7 +6,7 @@ ARGS ?=
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help up demo test faults fail-points lint doc bench clean-data
+.PHONY: help up demo test faults fail-points lint doc bench bench-peers images compose clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,17 @@ lint: ## Formatting, clippy and documentation, as the gate runs them
 bench: ## Measure what docs/PERFORMANCE.md reports (ARGS="--long" adds five million rows)
 	$(CARGO) build --locked --profile bench --bin tidegate --bin bench
 	$(TARGET)/release/bench --tidegate $(TARGET)/release/tidegate $(ARGS)
+
+bench-peers: ## Compare the queue with Celery and BullMQ on the same private servers (ARGS="--rounds 1" for a short run)
+	@sh tests/support/tools.sh openssl rabbitmq-server postgresql redis-server python3-venv npm
+	$(CARGO) build --locked --profile bench --bin tidegate-worker --bin peers
+	sh tests/support/servers.sh run sh tests/support/peers.sh $(TARGET) $(ARGS)
+
+images: ## Build the image of every tier (TIDEGATE_TAG=local)
+	sh tests/support/images.sh
+
+compose: ## Build the images, start docker-compose.yml and show that it works (ROWS=100000)
+	sh tests/support/compose.sh
 
 clean-data: ## Forget the embedded stack's data
 	rm -rf $(DATA)

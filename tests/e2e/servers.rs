@@ -9,13 +9,15 @@ use crate::data_path::{ingest, rows_become_cached_answers_in};
 #[tokio::test]
 async fn rows_become_cached_answers_on_servers_in_project_gq_ztfutjv() {
     let servers = Servers::new().await;
-    rows_become_cached_answers_in(Stack::start_on(&servers, &["--project", "gq-ztfutjv"]).await).await;
+    rows_become_cached_answers_in(Stack::start_on(&servers, &["--project", "gq-ztfutjv"]).await)
+        .await;
 }
 
 #[tokio::test]
 async fn rows_become_cached_answers_on_servers_in_project_4pnihc40q_yj() {
     let servers = Servers::new().await;
-    rows_become_cached_answers_in(Stack::start_on(&servers, &["--project", "4pnihc40q-yj"]).await).await;
+    rows_become_cached_answers_in(Stack::start_on(&servers, &["--project", "4pnihc40q-yj"]).await)
+        .await;
 }
 
 #[tokio::test]
@@ -64,7 +66,9 @@ async fn dead_letters_are_decided_on(stack: &Stack, target: &[&str]) {
     .await;
     let letters: Vec<serde_json::Value> =
         listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(letters.iter().all(|letter| letter["kind"] == "probe" && letter["code"] == "permanent"));
+    assert!(
+        letters.iter().all(|letter| letter["kind"] == "probe" && letter["code"] == "permanent")
+    );
     let numbers: Vec<String> = letters.iter().map(|letter| letter["no"].to_string()).collect();
 
     let shown = dlq(&["show", &numbers[0]]).await;
@@ -79,8 +83,10 @@ async fn dead_letters_are_decided_on(stack: &Stack, target: &[&str]) {
     assert!(requeued.stdout.contains("requeued: 1"), "{} {}", requeued.stdout, requeued.stderr);
     eventually("the requeued job died again", || async {
         let listed = dlq(&["list", "--json"]).await;
-        let mut letters =
-            listed.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let mut letters = listed
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         letters.any(|letter| letter["generation"] == 1).then_some(())
     })
     .await;

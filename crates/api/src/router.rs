@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use tidegate_core::{cache_update, hot, scale};
 use tidegate_core::routing::EDGE_PLAN_PATH;
 use tidegate_core::scope;
+use tidegate_core::{cache_update, hot, scale};
 
 use crate::app::App;
 use crate::error::Refusal;

@@ -126,12 +126,7 @@ pub async fn run(command: Dlq, output: Output) -> Result<(), Failure> {
     }
 }
 
-async fn list(
-    which: &Which,
-    state: State,
-    target: &Target,
-    output: Output,
-) -> Result<(), Failure> {
+async fn list(which: &Which, state: State, target: &Target, output: Output) -> Result<(), Failure> {
     let store = open(target).await?;
     let filter = DeadFilter { state: state.into(), ..which.filter(Timestamp::now()) };
     let letters = store.dead_letters(&filter).await.context("dead letters can't be read")?;

@@ -123,12 +123,7 @@ async fn cancel(id: Uuid, client: &Client, output: Output) -> Result<(), Failure
     Ok(())
 }
 
-async fn reconcile(
-    path: &str,
-    wait: bool,
-    client: &Client,
-    output: Output,
-) -> Result<(), Failure> {
+async fn reconcile(path: &str, wait: bool, client: &Client, output: Output) -> Result<(), Failure> {
     let reply = client
         .send(Method::POST, path, &[], Bytes::new())
         .await
@@ -139,7 +134,10 @@ async fn reconcile(
     let receipt: Value = serde_json::from_slice(&reply.body)?;
     let id = receipt["job"].as_str().unwrap_or_default().to_owned();
     if !wait {
-        output.result(&format!("job {id}; `tidegate jobs show {id}` tells how far it is"), &receipt)?;
+        output.result(
+            &format!("job {id}; `tidegate jobs show {id}` tells how far it is"),
+            &receipt,
+        )?;
         return Ok(());
     }
     let job = finished(client, &id).await?;

@@ -37,15 +37,52 @@ pub(crate) trait Broker: Send + Sync {
 
     /// Makes the backend take the consumers of all handles for dead, although they live on.
     async fn presume_dead(&self);
+
+    /// Cleans up after a claim that held.
+    async fn end(&self);
 }
 
 /// Makes a test of each claim.
 macro_rules! conformance {
+    ($broker:expr) => {
+        crate::conformance::conformance!($broker =>
+            jobs_arrive_in_the_order_they_were_published,
+            each_lane_has_consumers_of_its_own,
+            a_job_arrives_as_it_was_published,
+            a_job_published_by_another_process_wakes_a_waiting_consumer,
+            prefetch_bounds_unsettled_deliveries,
+            a_dropped_call_loses_no_message,
+            each_settlement_does_what_it_says,
+            a_retry_wakes_a_consumer_when_it_is_due,
+            a_dropped_consumer_gives_back_at_once,
+            a_settlement_by_a_consumer_taken_for_dead_changes_nothing,
+            consumers_share_the_work_and_none_gets_what_another_holds,
+            depth_knows_how_old_the_oldest_job_is_that_is_held,
+            depth_knows_that_what_is_ready_is_no_older,
+            a_job_too_large_for_a_message_is_refused,
+            jobs_of_a_canary_go_to_its_own_workers,
+            jobs_of_a_canary_without_workers_go_to_stable_ones,
+            jobs_wait_for_a_canary_whose_workers_are_away,
+            a_job_that_failed_on_a_canary_comes_again_to_stable_workers,
+            a_revoked_canary_s_jobs_move_to_stable_workers,
+            revoking_a_canary_nobody_knows_does_nothing,
+            a_dead_letter_says_what_is_known_of_it,
+            a_letter_comes_again_until_it_is_filed,
+            unfiled_letters_are_counted_and_bounded_by_the_prefetch,
+            a_letter_wakes_who_waits_for_it,
+            every_subscriber_hears_every_notice_in_order,
+            a_notice_of_another_process_wakes_a_waiting_subscriber,
+            a_subscription_begins_with_what_comes_after_it,
+            a_slow_subscriber_catches_up,
+        );
+    };
     ($broker:expr => $($claim:ident),+ $(,)?) => {
         $(
             #[tokio::test]
             async fn $claim() {
-                crate::conformance::$claim(&$broker).await;
+                let broker = $broker;
+                crate::conformance::$claim(&broker).await;
+                crate::conformance::Broker::end(&broker).await;
             }
         )+
     };

@@ -111,6 +111,7 @@ async fn forward(
     if published.is_ok() {
         sent.append(&mut jobs.0);
     }
+    crate::fail_point!("queue::confirmed");
     if !sent.is_empty() {
         timeout(PATIENCE, source.mark_sent(&sent)).await??;
     }

@@ -1,13 +1,31 @@
 //! What every store must do, whatever it is made of: each engine runs all of these claims.
 
+mod contracts;
+mod hazards;
+mod ingest;
 mod jobs;
+mod model;
+mod outbox;
+mod overflow;
+mod reads;
 mod support;
+mod tokens;
+mod writers;
 
 use async_trait::async_trait;
 use tidegate_product::fold::Value;
 
+pub(crate) use self::contracts::*;
+pub(crate) use self::hazards::*;
+pub(crate) use self::ingest::*;
 pub(crate) use self::jobs::*;
+pub(crate) use self::model::*;
+pub(crate) use self::outbox::*;
+pub(crate) use self::overflow::*;
+pub(crate) use self::reads::*;
 pub(crate) use self::support::*;
+pub(crate) use self::tokens::*;
+pub(crate) use self::writers::*;
 use crate::{Claim, SharedStore};
 
 /// An engine under test.

@@ -1,18 +1,18 @@
 //! Semantic storage operations: accept a batch, apply it, read a view, run a job once.
 //!
 //! [`Store`] says what the tiers ask of a database; `transform` holds what every engine computes
-//! in the same way; [`SqliteStore`] holds the statements and transactions of one engine.
+//! in the same way; [`SqliteStore`] and [`PostgresStore`] hold their engine's statements and
+//! transactions.
 
 mod batch;
 mod canary;
-#[cfg(test)]
-mod conformance;
 mod contract;
 mod dead_letter;
 mod error;
 mod hot;
 mod identity;
 mod job;
+mod postgres;
 mod reading;
 mod respond;
 mod sqlite;
@@ -20,6 +20,9 @@ mod store;
 mod token;
 mod transform;
 mod worker;
+
+#[cfg(test)]
+mod conformance;
 
 use std::sync::Arc;
 
@@ -40,6 +43,7 @@ pub use job::{
     Begun, Cancel, Completed, Completion, Effect, Ending, Enqueued, JobFilter, JobRun, Jobs,
     MAX_CRASHES, MAX_LISTED, NewJob, Probe, ProbeTally, Progress, Renewal,
 };
+pub use postgres::PostgresStore;
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
 pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;
@@ -62,9 +66,6 @@ pub async fn open(backend: &StoreBackend) -> Result<SharedStore, StoreError> {
             let store = opened.map_err(|_| sqlite::stopped())??;
             Ok(Arc::new(store))
         }
-        StoreBackend::Postgres(url) => Err(StoreError::Corrupt {
-            what: "backend",
-            reason: format!("{url} can't be used by this build"),
-        }),
+        StoreBackend::Postgres(url) => Ok(Arc::new(PostgresStore::open(url).await?)),
     }
 }

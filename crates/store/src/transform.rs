@@ -17,6 +17,7 @@ pub(crate) mod outcome;
 pub(crate) mod effects;
 
 pub(crate) mod heat;
+pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod letter;
 pub(crate) mod redact;

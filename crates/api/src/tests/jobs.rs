@@ -33,12 +33,12 @@ async fn a_job_is_followed_from_acceptance_to_the_end() {
 
     let waiting = api.get("acme-writer", &path).await.expect(200);
     assert_eq!(waiting.header("retry-after"), "1");
-    assert_snapshot!(stable(waiting.json()), @r#"{"counts":{"duplicate":0,"late":0,"new":0,"rejected":1},"dataset":"readings","error":null,"errors":[{"code":"out_of_range","line":2,"message":"must be from 0.00 to 2000.00","pointer":"/value"}],"finished_at":null,"job":"…","kind":"ingest","product":"air","received_at":"…","rows":2,"seq":null,"state":"accepted"}"#);
+    assert_snapshot!(stable(waiting.json()), @r#"{"attempts":0,"counts":{"duplicate":0,"late":0,"new":0,"rejected":1},"dataset":"readings","error":null,"errors":[{"code":"out_of_range","line":2,"message":"must be from 0.00 to 2000.00","pointer":"/value"}],"finished_at":null,"job":"…","kind":"ingest","lane":"default","product":"air","received_at":"…","rows":2,"seq":null,"state":"accepted"}"#);
 
     api.apply(job).await;
     let done = api.get("acme-writer", &path).await.expect(200);
     assert_eq!(done.header("retry-after"), "");
-    assert_snapshot!(stable(done.json()), @r#"{"counts":{"duplicate":0,"late":0,"new":1,"rejected":1},"dataset":"readings","error":null,"errors":[{"code":"out_of_range","line":2,"message":"must be from 0.00 to 2000.00","pointer":"/value"}],"finished_at":"…","job":"…","kind":"ingest","product":"air","received_at":"…","rows":2,"seq":"…","state":"applied"}"#);
+    assert_snapshot!(stable(done.json()), @r#"{"attempts":1,"counts":{"duplicate":0,"late":0,"new":1,"rejected":1},"dataset":"readings","error":null,"errors":[{"code":"out_of_range","line":2,"message":"must be from 0.00 to 2000.00","pointer":"/value"}],"finished_at":"…","job":"…","kind":"ingest","lane":"default","product":"air","received_at":"…","rows":2,"seq":"…","state":"applied"}"#);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate_core::cache_update::{Origin, RefreshOrder, Resource};
 use tidegate_core::job::{Arm, Job, Lane, REFRESH};
 use tidegate_core::shutdown::Shutdown;
-use tidegate_queue::{QueueError, SharedQueue};
+use tidegate_queue::{QueueError, QueueState, SharedQueue};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -39,6 +39,8 @@ pub(crate) struct Publisher {
 /// Why orders were not published.
 #[derive(Debug, thiserror::Error)]
 enum NotPublished {
+    #[error("the queue can't take any: {0:?}")]
+    Down(QueueState),
     #[error("the queue refused them")]
     Refused(#[source] QueueError),
     #[error("the queue did not take them in time")]
@@ -81,6 +83,10 @@ impl Publisher {
     }
 
     async fn publish(&self, batch: &[Order]) -> Result<(), NotPublished> {
+        let state = self.queue.state();
+        if state != QueueState::Connected {
+            return Err(NotPublished::Down(state));
+        }
         // Orders come from requests, which were routed.
         let Some(routing) = self.edge.routes.load() else { return Ok(()) };
         let jobs: Vec<Job> = batch.iter().filter_map(|order| job(order, &routing)).collect();

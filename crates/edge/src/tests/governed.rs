@@ -1,44 +1,22 @@
 //! A governed edge: a control, an api and a queue that a test scripts.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::edge_plan::{Access, CachePlan, EdgePlan, QueryRule, Refresh, RoutePlan};
-use tidegate_core::job::Job;
 use tidegate_core::keys::PrivateKey;
-use tidegate_core::notice::Notice;
 use tidegate_core::param::{ParamKind, ParamPlan};
 use tidegate_core::path::PathTemplate;
 use tidegate_core::routing::{DEFAULT_LEASE_MS, EDGE_PLAN_PATH, PATH, Pool, RoutingDocument};
 use tidegate_core::scope::{self, ResolvedScope};
 use tidegate_core::seq::{DataSeq, Space};
-use tidegate_queue::{
-    Consumer, DeadLetters, Depths, Heard, Queue, QueueError, QueueState, Source, Subscription,
-};
-use tokio::sync::{Notify, Semaphore, watch};
+use tidegate_queue::SharedQueue;
+use tokio::sync::Semaphore;
 
 use super::harness::{TestEdge, eventually};
 use super::origin::{Asked, Origin, Reply};
-
-/// A queue whose notices a test says.
-#[derive(Default)]
-pub(super) struct ScriptedQueue {
-    said: Mutex<VecDeque<Heard>>,
-    news: Notify,
-    taken: AtomicUsize,
-    processed: watch::Sender<usize>,
-    down: AtomicBool,
-}
-
-struct ScriptedSubscription(Arc<ScriptedQueue>);
-
-/// Shares one queue between a test and an edge.
-pub(super) struct Shared(pub(super) Arc<ScriptedQueue>);
+use super::queue::{ScriptedQueue, Shared};
 
 /// Everything around a governed edge.
 pub(super) struct Deployment {
@@ -49,109 +27,24 @@ pub(super) struct Deployment {
     dir: tempfile::TempDir,
 }
 
-// === impl ScriptedQueue ===
-
-impl ScriptedQueue {
-    /// Says something and waits until the edge has acted on it.
-    pub(super) async fn say(&self, heard: Heard) {
-        let mut processed = self.processed.subscribe();
-        let target = {
-            let mut said = self.said.lock();
-            said.push_back(heard);
-            self.taken.load(Ordering::Acquire) + said.len()
-        };
-        self.news.notify_waiters();
-        processed.wait_for(|count| *count >= target).await.unwrap();
-    }
-
-    pub(super) async fn purge(&self, at: &DataSeq, tags: &[&str]) {
-        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        self.say(Heard::Notices(vec![Notice::Purge { seq: at.clone(), tags }])).await;
-    }
-
-    /// Ends the subscription and refuses new ones, or accepts them again.
-    pub(super) fn set_down(&self, down: bool) {
-        self.down.store(down, Ordering::Release);
-        self.news.notify_waiters();
-    }
-
-    fn reach(&self) -> Result<(), QueueError> {
-        match self.down.load(Ordering::Acquire) {
-            true => Err(QueueError::Directory(std::io::Error::other("down"))),
-            false => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Subscription for ScriptedSubscription {
-    async fn next(&mut self) -> Result<Heard, QueueError> {
-        // Whoever asks for the next one has acted on all before.
-        self.0.processed.send_replace(self.0.taken.load(Ordering::Acquire));
-        loop {
-            let news = self.0.news.notified();
-            self.0.reach()?;
-            {
-                let mut said = self.0.said.lock();
-                if let Some(heard) = said.pop_front() {
-                    self.0.taken.fetch_add(1, Ordering::AcqRel);
-                    return Ok(heard);
-                }
-            }
-            news.await;
-        }
-    }
-}
-
-#[async_trait]
-impl Queue for Shared {
-    async fn publish(&self, _: &[Job]) -> Result<(), QueueError> {
-        unreachable!("an edge publishes nothing")
-    }
-
-    async fn consume(&self, _: Source<'_>, _: usize) -> Result<Box<dyn Consumer>, QueueError> {
-        unreachable!("an edge consumes nothing")
-    }
-
-    async fn dead_letters(&self, _: usize) -> Result<Box<dyn DeadLetters>, QueueError> {
-        unreachable!("an edge files nothing")
-    }
-
-    async fn broadcast(&self, _: &[Notice]) -> Result<(), QueueError> {
-        unreachable!("an edge broadcasts nothing")
-    }
-
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>, QueueError> {
-        self.0.reach()?;
-        Ok(Box::new(ScriptedSubscription(Arc::clone(&self.0))))
-    }
-
-    async fn depth(&self) -> Result<Depths, QueueError> {
-        unreachable!("an edge asks for no depth")
-    }
-
-    async fn revoke_canary(&self, _: &str) -> Result<u64, QueueError> {
-        unreachable!("an edge revokes nothing")
-    }
-
-    fn state(&self) -> QueueState {
-        QueueState::Connected
-    }
-}
-
 // === impl Deployment ===
 
 impl Deployment {
     pub(super) async fn new(api: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = PrivateKey::load_or_create(&dir.path().join("key")).unwrap();
-        let api =
-            Origin::start(move |asked| answer_internal(asked).unwrap_or_else(|| api(asked))).await;
+        let silent = Origin::start(|_| Reply::new(503, &[], "")).await;
         let control = Origin::start(|_| Reply::new(503, &[], "")).await;
         let queue = Arc::default();
-        let deployment = Self { control, api, queue, key, dir };
+        let deployment = Self { control, api: silent, queue, key, dir };
+        deployment.answer(api);
         deployment.govern(1, 1);
         deployment
+    }
+
+    /// Replaces what the api answers on its public listener.
+    pub(super) fn answer(&self, api: impl Fn(&Asked) -> Reply + Send + Sync + 'static) {
+        self.api.now(move |asked| answer_internal(asked).unwrap_or_else(|| api(asked)));
     }
 
     /// Lets control serve a document of this version.
@@ -194,15 +87,36 @@ impl Deployment {
     }
 
     pub(super) async fn starting_edge(&self) -> TestEdge {
+        self.starting_edge_with("").await
+    }
+
+    /// Starts an edge with these arrows to and from workers and waits until it is ready.
+    pub(super) async fn edge_with(&self, arrows: &str) -> TestEdge {
+        let edge = self.starting_edge_with(&format!("[arrows]\n{arrows} = true\n")).await;
+        edge.ready().await;
+        edge
+    }
+
+    /// Starts an edge on another queue.
+    pub(super) async fn edge_on(&self, queue: SharedQueue, arrows: &str) -> TestEdge {
+        let edge = self.configured(&format!("[arrows]\n{arrows} = true\n"), queue).await;
+        edge.ready().await;
+        edge
+    }
+
+    async fn starting_edge_with(&self, extra: &str) -> TestEdge {
+        self.configured(extra, Arc::new(Shared(Arc::clone(&self.queue)))).await
+    }
+
+    async fn configured(&self, extra: &str, queue: SharedQueue) -> TestEdge {
         let text = format!(
             "queue = \"sqlite:unused\"\n\
              [listen]\nhttp = \"127.0.0.1:0\"\nprivate = \"127.0.0.1:0\"\n\
-             [control]\naddress = \"{}\"\npublic_key = \"{}\"\nproject = \"p\"\nstate = \"{}\"\n",
+             [control]\naddress = \"{}\"\npublic_key = \"{}\"\nproject = \"p\"\nstate = \"{}\"\n{extra}",
             self.control.address,
             self.key.public().to_hex(),
             self.state().display(),
         );
-        let queue = Arc::new(Shared(Arc::clone(&self.queue)));
         TestEdge::configured(&text, Some(queue)).await
     }
 
@@ -238,7 +152,7 @@ fn answer_internal(asked: &Asked) -> Option<Reply> {
 }
 
 fn plan() -> EdgePlan {
-    let route = |path: &str, access, query| RoutePlan {
+    let route = |path: &str, access, query, refresh| RoutePlan {
         name: path.to_owned(),
         host: None,
         path: PathTemplate::parse(path).unwrap(),
@@ -246,7 +160,7 @@ fn plan() -> EdgePlan {
         query,
         access,
         cache: CachePlan::Respect,
-        refresh: Refresh::Api,
+        refresh,
         epoch: "e1".to_owned(),
     };
     let limit = ParamPlan {
@@ -259,9 +173,11 @@ fn plan() -> EdgePlan {
     let mut plan = EdgePlan {
         product: "air".to_owned(),
         routes: vec![
-            route("/v1/air/public", Access::Public, QueryRule::Keep),
-            route("/v1/air/scoped", Access::Scoped, QueryRule::Keep),
-            route("/v1/air/declared", Access::Public, declared),
+            route("/v1/air/public", Access::Public, QueryRule::Keep, Refresh::Api),
+            route("/v1/air/scoped", Access::Scoped, QueryRule::Keep, Refresh::Api),
+            route("/v1/air/declared", Access::Public, declared, Refresh::Api),
+            route("/v1/air/ordered", Access::Public, QueryRule::Keep, Refresh::Worker),
+            route("/v1/air/ordered/{what}", Access::Scoped, QueryRule::Keep, Refresh::Worker),
         ],
     };
     plan.sort_routes();

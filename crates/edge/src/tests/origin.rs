@@ -20,6 +20,7 @@ pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 /// What the origin answers.
@@ -144,8 +145,9 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (parts, body) = request.into_parts();
-    Limited::new(body, 1 << 30).collect().await.ok();
-    let asked = Asked { method: parts.method, uri: parts.uri, headers: parts.headers };
+    let body = Limited::new(body, 1 << 30).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let asked = Asked { method: parts.method, uri: parts.uri, headers: parts.headers, body };
     let reply = (shared.script.lock())(&asked);
     shared.asked.lock().push(asked);
     shared.news.notify_waiters();

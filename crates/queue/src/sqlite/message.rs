@@ -7,7 +7,7 @@ use tidegate_core::job::{Job, Lane};
 use tidegate_sqlite::Error;
 use tidegate_sqlite::rusqlite::{Connection, Row};
 
-use crate::{DeliveryTag, QueueError, Settlement, Source};
+use crate::{DeliveryTag, MAX_MESSAGE, QueueError, Settlement, Source};
 
 /// Delayed messages made ready by one claim.
 const PROMOTED: i64 = 1_000;
@@ -79,13 +79,12 @@ impl Place {
 
 impl NewMessage {
     pub(super) fn of(job: &Job) -> Result<Self, QueueError> {
-        Ok(Self {
-            lane: job.lane,
-            kind: job.kind.clone(),
-            attempt: job.attempt,
-            canary: job.canary().map(str::to_owned),
-            body: serde_json::to_string(job)?,
-        })
+        let body = serde_json::to_string(job)?;
+        if body.len() > MAX_MESSAGE {
+            return Err(QueueError::TooLarge { job: job.id, bytes: body.len() });
+        }
+        let canary = job.canary().map(str::to_owned);
+        Ok(Self { lane: job.lane, kind: job.kind.clone(), attempt: job.attempt, canary, body })
     }
 }
 

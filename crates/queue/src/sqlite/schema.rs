@@ -86,3 +86,44 @@ pub(super) fn create(sql: &Connection) -> Result<(), QueueError> {
     sql.pragma_update(None, "user_version", LAYOUT).map_err(Error::from)?;
     Ok(())
 }
+
+/// As the first release created them.
+#[cfg(test)]
+pub(super) const TABLES_OF_LAYOUT_1: &str = "
+create table message(
+    id integer primary key autoincrement,
+    lane text not null,
+    kind text not null,
+    body text not null,
+    published_at integer not null,
+    ready_at integer not null default 0,
+    owner integer,
+    fence integer not null default 0,
+    attempt integer not null,
+    redelivered integer not null default 0
+) strict;
+create index message_ready on message(lane, id) where owner is null and ready_at = 0;
+create index message_delayed on message(lane, ready_at) where ready_at > 0;
+create index message_held on message(owner, lane) where owner is not null;
+create table dead(
+    id integer primary key,
+    lane text not null,
+    kind text not null,
+    body text not null,
+    published_at integer not null,
+    attempt integer not null,
+    reason text not null,
+    died_at integer not null
+) strict;
+create index dead_lane on dead(lane);
+create table consumer(
+    id integer primary key autoincrement,
+    lock_file text not null,
+    started_at integer not null
+) strict;
+create table broadcast(
+    seq integer primary key autoincrement,
+    body text not null,
+    at integer not null
+) strict;
+";

@@ -2,10 +2,11 @@
 
 use sha2::{Digest as _, Sha256};
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::Job;
+use tidegate_core::job::{INGEST, Job};
 use uuid::Uuid;
 
-use crate::{NewDeadLetter, StoreError};
+use crate::transform::message::{Line, next_generation};
+use crate::{DeadFilter, DeadState, MAX_LETTERS, NewDeadLetter, StoreError};
 
 /// The code of a reason that begins with none.
 const OTHER: &str = "other";
@@ -18,6 +19,9 @@ const MAX_TEXT: usize = 4 << 10;
 
 /// Most lines of an error chain that are kept: the outermost.
 const MAX_CHAIN: usize = 16;
+
+/// Letters decided about in one transaction.
+const STEP: usize = 64;
 
 /// A letter with all that can be made of it before the transaction.
 #[derive(Clone, Debug)]
@@ -46,6 +50,24 @@ pub(crate) struct Named {
     pub(crate) tenant: String,
     pub(crate) product: String,
     pub(crate) release: Option<String>,
+}
+
+/// A letter whose job can be put once more.
+pub(crate) struct Redo {
+    pub(crate) no: i64,
+    pub(crate) job: Uuid,
+    /// Of the letter.
+    pub(crate) generation: u32,
+    pub(crate) is_batch: bool,
+    pub(crate) line: Line,
+}
+
+/// A decision about many letters, in transactions that stay short.
+pub(crate) struct Steps {
+    filter: DeadFilter,
+    left: u64,
+    pub(crate) done: u64,
+    over: bool,
 }
 
 // === impl Letter ===
@@ -78,6 +100,40 @@ impl Named {
     fn of(job: Job) -> Self {
         let Job { id, generation, kind, tenant, product, release, .. } = job;
         Self { id, generation, kind, tenant, product, release }
+    }
+}
+
+// === impl Redo ===
+
+impl Redo {
+    pub(crate) fn of(no: i64, job: Job) -> Result<Self, StoreError> {
+        let (id, generation, is_batch) = (job.id, job.generation, job.kind == INGEST);
+        let line = Line::job(next_generation(job))?;
+        Ok(Self { no, job: id, generation, is_batch, line })
+    }
+}
+
+// === impl Steps ===
+
+impl Steps {
+    pub(crate) fn of(filter: &DeadFilter) -> Self {
+        let filter = DeadFilter { state: DeadState::Open, ..filter.clone() };
+        Self { left: filter.limit.min(MAX_LETTERS) as u64, filter, done: 0, over: false }
+    }
+
+    /// Returns which letters are next.
+    pub(crate) fn next(&self) -> Option<DeadFilter> {
+        let limit = usize::try_from(self.left).unwrap_or(STEP).min(STEP);
+        let more = !self.over && limit > 0;
+        more.then(|| DeadFilter { limit, ..self.filter.clone() })
+    }
+
+    /// Goes on after the letters that were found, of which some could be decided about.
+    pub(crate) fn took(&mut self, found: Vec<i64>, done: u64) {
+        self.over = found.is_empty();
+        self.filter.after = found.last().copied().or(self.filter.after);
+        self.left = self.left.saturating_sub(done);
+        self.done += done;
     }
 }
 

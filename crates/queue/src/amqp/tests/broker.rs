@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::harness::{Rabbit, rabbitmqctl, variable};
 use crate::conformance::{
-    Broker, assert_waits, consumer, depth, job, jobs, listen, notice, number, read, soon, take,
+    Broker, assert_waits, consumer, depth, job, jobs, notice, number, read, soon, take,
 };
 use crate::{AmqpQueue, Heard, Queue, QueueError, QueueState, Settlement};
 
@@ -183,17 +183,17 @@ async fn a_slow_subscriber_hears_that_its_queue_was_too_small() {
     for n in 0..400 {
         small.broadcast(&[notice(n)]).await.unwrap();
     }
-    let mut heard = Vec::new();
-    let mut missed = false;
-    while heard.last() != Some(&notice(399)) {
-        match soon(subscription.next()).await.unwrap() {
-            Heard::Notices(notices) => heard.extend(notices),
-            Heard::Missed => missed = true,
+    while soon(subscription.next()).await.unwrap() != Heard::Missed {}
+    // What stands behind another hole is missed too; in the end it hears everything again.
+    let hears = async {
+        for n in 400.. {
+            small.broadcast(&[notice(n)]).await.unwrap();
+            if subscription.next().await.unwrap() == Heard::Notices(vec![notice(n)]) {
+                break;
+            }
         }
-    }
-    assert!(missed, "{} were heard", heard.len());
-    small.broadcast(&[notice(400)]).await.unwrap();
-    assert_eq!(listen(&mut *subscription, 1).await, [notice(400)]);
+    };
+    soon(hears).await;
     rabbit.end().await;
 }
 

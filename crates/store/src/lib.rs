@@ -1,7 +1,8 @@
 //! Semantic storage operations: accept a batch, apply it, read a view, run a job once.
 //!
 //! [`Store`] says what the tiers ask of a database; `transform` holds what every engine computes
-//! in the same way; [`SqliteStore`] holds the statements and transactions of one engine.
+//! in the same way; [`SqliteStore`] and [`PostgresStore`] hold their engine's statements and
+//! transactions.
 
 mod batch;
 mod canary;
@@ -11,13 +12,18 @@ mod error;
 mod hot;
 mod identity;
 mod job;
+mod postgres;
 mod reading;
+mod reconcile;
 mod respond;
 mod sqlite;
 mod store;
 mod token;
 mod transform;
 mod worker;
+
+#[cfg(test)]
+mod conformance;
 
 use std::sync::Arc;
 
@@ -38,7 +44,9 @@ pub use job::{
     Begun, Cancel, Completed, Completion, Effect, Ending, Enqueued, JobFilter, JobRun, Jobs,
     MAX_CRASHES, MAX_LISTED, NewJob, Probe, ProbeTally, Progress, Renewal,
 };
+pub use postgres::PostgresStore;
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
+pub use reconcile::{Drift, Reconcile, ReconcileRequest, ReconcileStep};
 pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;
 pub use store::Store;
@@ -60,9 +68,6 @@ pub async fn open(backend: &StoreBackend) -> Result<SharedStore, StoreError> {
             let store = opened.map_err(|_| sqlite::stopped())??;
             Ok(Arc::new(store))
         }
-        StoreBackend::Postgres(url) => Err(StoreError::Corrupt {
-            what: "backend",
-            reason: format!("{url} can't be used by this build"),
-        }),
+        StoreBackend::Postgres(url) => Ok(Arc::new(PostgresStore::open(url).await?)),
     }
 }

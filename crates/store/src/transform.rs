@@ -17,9 +17,11 @@ pub(crate) mod outcome;
 pub(crate) mod effects;
 
 pub(crate) mod heat;
+pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod letter;
 pub(crate) mod redact;
 pub(crate) mod retention;
 
 pub(crate) mod plan;
+pub(crate) mod recompute;

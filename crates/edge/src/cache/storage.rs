@@ -164,6 +164,23 @@ impl Storage {
         }
     }
 
+    /// Lets `mark` mark the stored responses for a key, while none of them is being replaced;
+    /// returns how many it did.
+    pub(crate) fn mark_variants(
+        &self,
+        key: &CacheKey,
+        mark: impl Fn(&StoredResponse) -> bool,
+    ) -> usize {
+        let mut marked = 0;
+        self.slots.entry(key.clone()).and_compute_with(|present| {
+            if let Some(Slot::Responses(responses)) = present.map(moka::Entry::into_value) {
+                marked = responses.iter().filter(|kept| mark(kept)).count();
+            }
+            Op::Nop
+        });
+        marked
+    }
+
     /// Takes note that responses for this key can't be stored at present.
     pub(crate) fn mark_unstorable(&self, key: &CacheKey, now: Timestamp) {
         self.slots.entry(key.clone()).and_compute_with(|present| {
@@ -190,101 +207,4 @@ impl Storage {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-    use tidegate_core::cache_key::KeyParts;
-    use tidegate_core::edge_plan::CachePlan;
-
-    use super::super::control::ResponseControl;
-    use super::super::freshness::Exchange;
-    use super::super::tags::Tags;
-    use super::super::vary::AuthorizationField;
-    use super::*;
-
-    const NOW: Timestamp = Timestamp(1_763_806_500_000_000);
-
-    fn key(path: &str) -> CacheKey {
-        let parts =
-            KeyParts { scheme: "https", host: "h", path, query: "", scope_key: "", epoch: "" };
-        CacheKey::new(&parts)
-    }
-
-    fn language(value: &str) -> HeaderMap {
-        let value = HeaderValue::from_str(value).unwrap();
-        HeaderMap::from_iter([(http::header::ACCEPT_LANGUAGE, value)])
-    }
-
-    fn response(body: &'static [u8], request: &HeaderMap) -> Arc<StoredResponse> {
-        let vary = HeaderValue::from_static("accept-language");
-        let headers = HeaderMap::from_iter([(http::header::VARY, vary)]);
-        let exchange = Exchange { request_time: NOW, response_time: NOW };
-        let (status, control) = (StatusCode::OK, ResponseControl::default());
-        let plan = CachePlan::Respect;
-        let tags = Tags::new();
-        Arc::new(StoredResponse {
-            status,
-            metadata: Metadata::measure(status, &headers, &control, exchange, plan),
-            selecting: Selecting::take(&headers, request, AuthorizationField::Selects).unwrap(),
-            links: tags.link(&headers, tags.begin()).unwrap(),
-            headers,
-            body: Bytes::from_static(body),
-            requests: Arc::default(),
-        })
-    }
-
-    #[track_caller]
-    fn check(storage: &Storage, request: &HeaderMap, expected: Option<&[u8]>) {
-        match (storage.find(&key("/"), request, NOW), expected) {
-            (Found::Response(found), Some(body)) => assert_eq!(found.body, body),
-            (Found::VaryMiss, None) => {}
-            (found, _) => panic!("{found:?}"),
-        }
-    }
-
-    #[test]
-    fn variants_stand_beside_each_other_and_replace_their_equals() {
-        let storage = Storage::new(1 << 20);
-        assert!(matches!(storage.find(&key("/"), &language("en"), NOW), Found::UriMiss));
-        storage.store(&key("/"), &response(b"en", &language("en")));
-        storage.store(&key("/"), &response(b"de", &language("de")));
-        storage.store(&key("/"), &response(b"en2", &language("EN")));
-        check(&storage, &language("en"), Some(b"en2"));
-        check(&storage, &language("de"), Some(b"de"));
-        check(&storage, &language("fr"), None);
-    }
-
-    #[test]
-    fn variants_of_one_key_are_bounded_and_the_oldest_go_first() {
-        let storage = Storage::new(1 << 20);
-        for number in 0..=MAX_VARIANTS {
-            storage.store(&key("/"), &response(b"x", &language(&format!("l{number}"))));
-        }
-        check(&storage, &language("l0"), None);
-        check(&storage, &language("l1"), Some(b"x"));
-    }
-
-    #[test]
-    fn a_key_is_unstorable_for_a_while_but_never_at_the_cost_of_what_is_stored() {
-        let storage = Storage::new(1 << 20);
-        let find = |now| storage.find(&key("/"), &HeaderMap::new(), now);
-        storage.mark_unstorable(&key("/"), NOW);
-        assert!(matches!(find(NOW), Found::Unstorable));
-        assert!(matches!(find(NOW.after(UNSTORABLE_FOR)), Found::UriMiss));
-        storage.store(&key("/"), &response(b"x", &HeaderMap::new()));
-        storage.mark_unstorable(&key("/"), NOW);
-        assert!(matches!(find(NOW), Found::Response(_)));
-        storage.remove(&key("/"));
-        assert!(matches!(find(NOW), Found::UriMiss));
-    }
-
-    #[test]
-    fn the_capacity_in_bytes_holds() {
-        let storage = Storage::new(100_000);
-        let body: &'static [u8] = &[0; 1_000];
-        for number in 0..1_000 {
-            storage.store(&key(&format!("/{number}")), &response(body, &HeaderMap::new()));
-        }
-        let (entries, bytes) = storage.size();
-        assert!(bytes <= 100_000 && entries >= 10, "{entries} {bytes}");
-    }
-}
+mod tests;

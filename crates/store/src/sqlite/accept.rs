@@ -5,9 +5,10 @@ use tidegate_core::clock::Timestamp;
 use tidegate_product::rows::RejectedRow;
 use uuid::Uuid;
 
-use crate::sqlite::outbox::{self, Line};
+use crate::sqlite::outbox;
+use crate::transform::message::{self, Line};
 use crate::transform::names::dataset_table;
-use crate::transform::{message, payload};
+use crate::transform::payload;
 use crate::{Accepted, NewBatch, StoreError};
 
 /// What can be made of a batch before the transaction.

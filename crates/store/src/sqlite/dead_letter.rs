@@ -10,13 +10,8 @@ use tidegate_core::clock::Timestamp;
 pub(super) use self::decide::discard_job;
 pub(super) use self::file::file_own;
 use crate::sqlite::SqliteStore;
-use crate::transform::letter::Letter;
-use crate::{
-    DeadFilter, DeadLetter, DeadLetters, DeadState, MAX_LETTERS, NewDeadLetter, StoreError,
-};
-
-/// Letters decided about in one transaction.
-const STEP: usize = 64;
+use crate::transform::letter::{Letter, Steps};
+use crate::{DeadFilter, DeadLetter, DeadLetters, NewDeadLetter, StoreError};
 
 #[async_trait]
 impl DeadLetters for SqliteStore {
@@ -86,37 +81,5 @@ impl DeadLetters for SqliteStore {
             steps.took(found, done);
         }
         Ok(steps.done)
-    }
-}
-
-/// A decision about many letters, in transactions that stay short.
-struct Steps {
-    filter: DeadFilter,
-    left: u64,
-    done: u64,
-    over: bool,
-}
-
-// === impl Steps ===
-
-impl Steps {
-    fn of(filter: &DeadFilter) -> Self {
-        let filter = DeadFilter { state: DeadState::Open, ..filter.clone() };
-        Self { left: filter.limit.min(MAX_LETTERS) as u64, filter, done: 0, over: false }
-    }
-
-    /// Returns which letters are next.
-    fn next(&self) -> Option<DeadFilter> {
-        let limit = usize::try_from(self.left).unwrap_or(STEP).min(STEP);
-        let more = !self.over && limit > 0;
-        more.then(|| DeadFilter { limit, ..self.filter.clone() })
-    }
-
-    /// Goes on after the letters that were found, of which some could be decided about.
-    fn took(&mut self, found: Vec<i64>, done: u64) {
-        self.over = found.is_empty();
-        self.filter.after = found.last().copied().or(self.filter.after);
-        self.left = self.left.saturating_sub(done);
-        self.done += done;
     }
 }

@@ -14,10 +14,8 @@ use tidegate_core::job::Job;
 use uuid::Uuid;
 
 use self::begin::Asked;
-use self::complete::Ready;
-use self::end::Update;
-use self::enqueue::Prepared;
 use crate::sqlite::{SqliteStore, status};
+use crate::transform::job::{Prepared, Ready, Update};
 use crate::{
     Begun, Cancel, Completed, Completion, Ending, Enqueued, JobFilter, JobRun, JobStatus, Jobs,
     NewJob, ProbeTally, Progress, Renewal, StoreError,

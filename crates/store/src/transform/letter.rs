@@ -2,16 +2,25 @@
 
 use sha2::{Digest as _, Sha256};
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::Job;
+use tidegate_core::job::{INGEST, Job};
 use uuid::Uuid;
 
-use crate::{NewDeadLetter, StoreError};
+use crate::transform::message::{Line, next_generation};
+use crate::{DeadFilter, DeadState, MAX_LETTERS, NewDeadLetter, StoreError};
 
 /// The code of a reason that begins with none.
 const OTHER: &str = "other";
 
 /// Longest code.
 const MAX_CODE: usize = 32;
+
+/// Letters decided about in one transaction.
+const STEP: usize = 64;
+/// Longest reason, and longest line of an error chain, in bytes.
+const MAX_TEXT: usize = 4 << 10;
+
+/// Most lines of an error chain that are kept: the outermost.
+const MAX_CHAIN: usize = 16;
 
 /// A letter with all that can be made of it before the transaction.
 #[derive(Clone, Debug)]
@@ -42,6 +51,24 @@ pub(crate) struct Named {
     pub(crate) release: Option<String>,
 }
 
+/// A letter whose job can be put once more.
+pub(crate) struct Redo {
+    pub(crate) no: i64,
+    pub(crate) job: Uuid,
+    /// Of the letter.
+    pub(crate) generation: u32,
+    pub(crate) is_batch: bool,
+    pub(crate) line: Line,
+}
+
+/// A decision about many letters, in transactions that stay short.
+pub(crate) struct Steps {
+    filter: DeadFilter,
+    left: u64,
+    pub(crate) done: u64,
+    over: bool,
+}
+
 // === impl Letter ===
 
 impl Letter {
@@ -56,8 +83,8 @@ impl Letter {
             job: new.job.map(Named::of),
             lane: lane.map(tidegate_core::job::Lane::as_str),
             code: code(&new.reason).to_owned(),
-            reason: new.reason,
-            error_chain: serde_json::to_string(&new.error_chain)?,
+            reason: cut(&new.reason).to_owned(),
+            error_chain: chain(&new.error_chain)?,
             attempts: new.attempts,
             headers: new.headers.to_string(),
             raw,
@@ -75,6 +102,40 @@ impl Named {
     }
 }
 
+// === impl Redo ===
+
+impl Redo {
+    pub(crate) fn of(no: i64, job: Job) -> Result<Self, StoreError> {
+        let (id, generation, is_batch) = (job.id, job.generation, job.kind == INGEST);
+        let line = Line::job(next_generation(job))?;
+        Ok(Self { no, job: id, generation, is_batch, line })
+    }
+}
+
+// === impl Steps ===
+
+impl Steps {
+    pub(crate) fn of(filter: &DeadFilter) -> Self {
+        let filter = DeadFilter { state: DeadState::Open, ..filter.clone() };
+        Self { left: filter.limit.min(MAX_LETTERS) as u64, filter, done: 0, over: false }
+    }
+
+    /// Returns which letters are next.
+    pub(crate) fn next(&self) -> Option<DeadFilter> {
+        let limit = usize::try_from(self.left).unwrap_or(STEP).min(STEP);
+        let more = !self.over && limit > 0;
+        more.then(|| DeadFilter { limit, ..self.filter.clone() })
+    }
+
+    /// Goes on after the letters that were found, of which some could be decided about.
+    pub(crate) fn took(&mut self, found: Vec<i64>, done: u64) {
+        self.over = found.is_empty();
+        self.filter.after = found.last().copied().or(self.filter.after);
+        self.left = self.left.saturating_sub(done);
+        self.done += done;
+    }
+}
+
 /// The lengths of the two kinds of key differ, so that none is taken for one of the other kind.
 fn key(job: Option<&Job>, raw: &[u8]) -> Vec<u8> {
     match job {
@@ -83,6 +144,15 @@ fn key(job: Option<&Job>, raw: &[u8]) -> Vec<u8> {
         }
         None => Sha256::digest(raw).to_vec(),
     }
+}
+
+fn chain(lines: &[String]) -> Result<String, StoreError> {
+    let kept: Vec<&str> = lines.iter().take(MAX_CHAIN).map(|line| cut(line)).collect();
+    Ok(serde_json::to_string(&kept)?)
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or(text)
 }
 
 /// Returns the code that a reason begins with.
@@ -97,6 +167,13 @@ fn code(reason: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_chain_is_kept_no_further_than_it_can_be_read() {
+        let lines = vec!["ü".repeat(MAX_TEXT); MAX_CHAIN + 1];
+        let kept: Vec<String> = serde_json::from_str(&chain(&lines).unwrap()).unwrap();
+        assert_eq!(kept, vec!["ü".repeat(MAX_TEXT / 2); MAX_CHAIN]);
+    }
 
     #[test]
     fn a_reason_s_code_stands_before_its_colon() {

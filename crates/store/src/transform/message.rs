@@ -4,9 +4,10 @@ use serde_json::Value;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Arm, INGEST, Job, Lane, MAX_INLINE_BODY};
 use tidegate_core::notice::Notice;
+use tidegate_core::outbox::OutboxMessage;
 use uuid::Uuid;
 
-use crate::NewBatch;
+use crate::{NewBatch, StoreError};
 
 /// Version of the body of an ingest job.
 const INGEST_SCHEMA: u16 = 1;
@@ -30,6 +31,14 @@ pub(crate) enum Body {
     Inline(String),
     /// In the store alone: the message carries null (claim check).
     Kept(String),
+}
+
+/// A message as it is kept, made before the transaction that puts it.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) kind: &'static str,
+    pub(crate) job: Option<Uuid>,
+    pub(crate) body: String,
 }
 
 /// Returns the job that applies a batch for the first time.
@@ -99,5 +108,22 @@ pub(crate) fn kind(notice: &Notice) -> &'static str {
         | Notice::JobsCancelled { .. }
         | Notice::CanaryRevoked { .. }
         | Notice::Revoked { .. } => "event",
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Takes a job that carries what its message carries.
+    pub(crate) fn job(job: Job) -> Result<Self, StoreError> {
+        let id = job.id;
+        let body = serde_json::to_string(&OutboxMessage::Job(job))?;
+        Ok(Self { kind: "job", job: Some(id), body })
+    }
+
+    pub(crate) fn notice(notice: Notice) -> Result<Self, StoreError> {
+        let kind = kind(&notice);
+        let body = serde_json::to_string(&OutboxMessage::Notice(notice))?;
+        Ok(Self { kind, job: None, body })
     }
 }

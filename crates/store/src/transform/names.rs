@@ -2,11 +2,31 @@
 //!
 //! Columns of ours begin with an underscore, which no declared name does.
 
+use sha2::{Digest as _, Sha256};
+use tidegate_core::scope::hex;
 use tidegate_product::contract::{Contract, Dataset, GroupPart, Stored, View};
+
+/// Longest name that PostgreSQL keeps apart from others: it cuts longer ones.
+const MAX_NAME_BYTES: usize = 63;
+
+/// Bytes of a digest that stands for the rest of a long name.
+const DIGEST_BYTES: usize = 8;
 
 /// Writes a name so that it can't be taken for a word of the language.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Shortens a name that PostgreSQL would cut, so that it differs from others that begin alike.
+pub(crate) fn fitted(name: &str) -> String {
+    if name.len() <= MAX_NAME_BYTES {
+        return name.to_owned();
+    }
+    let digest = Sha256::digest(name);
+    let kept = name.floor_char_boundary(MAX_NAME_BYTES - 2 * DIGEST_BYTES - 1);
+    let (kept, _) = name.split_at(kept);
+    let digest: Vec<u8> = digest.iter().take(DIGEST_BYTES).copied().collect();
+    format!("{kept}_{}", hex(&digest))
 }
 
 /// Returns the name of a dataset's table.

@@ -21,13 +21,18 @@ pub(crate) fn prepare(dataset: &Dataset, rows: &Rows) -> Prepared {
         .filter_map(|row| Some((u32::try_from(row).ok()?, rows.hash(dataset, row))))
         .collect();
     prepared.sort_by(|(left, _), (right, _)| {
-        compare_keys(dataset, rows, *left as usize, *right as usize)
+        compare_keys(dataset, (rows, *left as usize), (rows, *right as usize))
     });
     Prepared { rows: prepared }
 }
 
-fn compare_keys(dataset: &Dataset, rows: &Rows, left: usize, right: usize) -> Ordering {
-    let keys = rows.key(dataset, left).zip(rows.key(dataset, right));
+/// Compares the keys of two rows of one dataset, each a position in its batch.
+pub(crate) fn compare_keys(
+    dataset: &Dataset,
+    (left_rows, left): (&Rows, usize),
+    (right_rows, right): (&Rows, usize),
+) -> Ordering {
+    let keys = left_rows.key(dataset, left).zip(right_rows.key(dataset, right));
     let mut differences = keys.map(|(left, right)| compare(left, right));
     differences.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }

@@ -5,6 +5,9 @@ use tidegate_core::job::Job;
 
 use crate::MAX_SHOWN_BYTES;
 
+/// A single text within a document is shown up to this many bytes, so that the rest of it is shown too.
+const MAX_TEXT_BYTES: usize = 1 << 10;
+
 /// What stands for a value that looks like a credential.
 const REDACTED: &str = "[redacted]";
 
@@ -41,37 +44,41 @@ pub(crate) fn payload(raw: &[u8], kept: Option<&str>) -> Value {
 
 /// Returns a document fit to be shown.
 pub(crate) fn shown(mut value: Value) -> Value {
-    redact(&mut value);
-    let length = match &value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        value => value.to_string().len(),
-    };
-    if length <= MAX_SHOWN_BYTES { value } else { Value::String(shortened(&value.to_string())) }
+    redact(&mut value, MAX_SHOWN_BYTES);
+    match value {
+        // Shortened already.
+        Value::String(_) => value,
+        value => match value.to_string() {
+            text if text.len() > MAX_SHOWN_BYTES => {
+                Value::String(shortened(&text, MAX_SHOWN_BYTES))
+            }
+            _ => value,
+        },
+    }
 }
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// Parsing has bounded how deep the value is.
-fn redact(value: &mut Value) {
+/// Parsing has bounded how deep the value is. A text is left with at most `most` bytes.
+fn redact(value: &mut Value, most: usize) {
     match value {
         Value::Object(members) => {
             for (key, member) in members {
                 if names_credential(key) && !member.is_null() {
                     *member = Value::String(REDACTED.to_owned());
                 } else {
-                    redact(member);
+                    redact(member, MAX_TEXT_BYTES);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, MAX_TEXT_BYTES)),
         Value::String(text) => {
             if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
                 REDACTED.clone_into(text);
-            } else if text.len() > MAX_SHOWN_BYTES {
-                *text = shortened(text);
+            } else if text.len() > most {
+                *text = shortened(text, most);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -84,8 +91,8 @@ fn names_credential(key: &str) -> bool {
     CREDENTIALS.iter().any(|name| bare.contains(name))
 }
 
-fn shortened(text: &str) -> String {
-    let kept = text.floor_char_boundary(MAX_SHOWN_BYTES);
+fn shortened(text: &str, most: usize) -> String {
+    let kept = text.floor_char_boundary(most);
     let (shown, rest) = text.split_at(kept);
     format!("{shown}… ({} more bytes)", rest.len())
 }
@@ -115,12 +122,15 @@ mod tests {
 
     #[test]
     fn what_is_long_is_shortened_at_a_character() {
-        let Value::Object(shown_member) = shown(json!({ "a": "ü".repeat(MAX_SHOWN_BYTES) }))
-        else {
-            // The text alone fills the bound, so the document around it is cut as a whole.
-            return;
-        };
-        panic!("{shown_member:?}");
+        let odd = format!("x{}", "ü".repeat(MAX_SHOWN_BYTES));
+        let kept = |most: usize| format!("x{}", "ü".repeat(most / 2 - 1));
+        let whole = format!("{}… ({} more bytes)", kept(MAX_SHOWN_BYTES), MAX_SHOWN_BYTES + 2);
+        assert_eq!(shown(json!(odd)), json!(whole));
+        let rest = 2 * MAX_SHOWN_BYTES - MAX_TEXT_BYTES + 2;
+        let member = format!("{}… ({rest} more bytes)", kept(MAX_TEXT_BYTES));
+        assert_eq!(shown(json!({ "a": odd, "b": 1 })), json!({ "a": member, "b": 1 }));
+        let Value::String(text) = shown(json!(vec!["abc"; MAX_SHOWN_BYTES])) else { panic!() };
+        assert!(text.starts_with("[\"abc\",") && text.ends_with(" more bytes)"), "{text}");
     }
 
     #[test]

@@ -31,3 +31,6 @@ pub(crate) const SUSPECTS: Duration = days(14);
 
 /// The last word of workers that are gone.
 pub(crate) const BEATS: Duration = HOUR;
+
+/// Payloads of batches that were given up, for those who regret it.
+pub(crate) const REGRET: Duration = days(7);

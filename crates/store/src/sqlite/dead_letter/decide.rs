@@ -1,29 +1,15 @@
 //! What people decide about letters.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{INGEST, Job};
+use tidegate_core::job::Job;
 use uuid::Uuid;
 
 use super::list;
-use crate::sqlite::outbox::{self, Line};
-use crate::transform::message::next_generation;
+use crate::sqlite::outbox;
+use crate::transform::letter::Redo;
+use crate::transform::retention::REGRET;
 use crate::{DeadFilter, StoreError};
-
-/// How long the payload of a batch that was given up is kept, for those who regret it.
-const REGRET: Duration = Duration::from_secs(7 * 86_400);
-
-/// A letter whose job can be put once more.
-pub(super) struct Redo {
-    no: i64,
-    job: Uuid,
-    /// Of the letter.
-    generation: u32,
-    is_batch: bool,
-    line: Line,
-}
 
 /// Returns the numbers of the letters that fit, and what to put for those that are jobs.
 pub(super) fn redos(
@@ -34,15 +20,10 @@ pub(super) fn redos(
         let no = row.get(0)?;
         let raw = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
         let job = if row.get(2)? { serde_json::from_slice::<Job>(raw).ok() } else { None };
-        Ok((no, job.map(|job| redo(no, job)).transpose()?))
+        Ok((no, job.map(|job| Redo::of(no, job)).transpose()?))
     })?;
     let (numbers, redos): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
     Ok((numbers, redos.into_iter().flatten().collect()))
-}
-
-fn redo(no: i64, job: Job) -> Result<Redo, StoreError> {
-    let (id, generation, is_batch) = (job.id, job.generation, job.kind == INGEST);
-    Ok(Redo { no, job: id, generation, is_batch, line: Line::job(next_generation(job))? })
 }
 
 /// Puts the job of an open letter once more; returns whether that can be done.

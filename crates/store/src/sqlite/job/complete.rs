@@ -1,46 +1,14 @@
 //! Ends short jobs: effect and inbox in one transaction.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
-use serde_json::Value;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
-use super::enqueue::{self, Prepared};
-use crate::sqlite::outbox::{self, Line};
-use crate::{Completed, Completion, Effect, Probe, ProbeTally, StoreError};
-
-/// A completion with all that can be made of it before the transaction.
-pub(super) struct Ready {
-    job: Uuid,
-    generation: u32,
-    /// Deliveries, this one included.
-    attempts: u32,
-    effect: Option<Effect>,
-    result: Option<String>,
-    notices: Vec<Line>,
-    follow_up: Vec<Prepared>,
-}
-
-// === impl Ready ===
-
-impl Ready {
-    pub(super) fn of(completion: Completion, now: Timestamp) -> Result<Self, StoreError> {
-        let Completion { job, effect, result, notices, follow_up } = completion;
-        Ok(Self {
-            job: job.id,
-            generation: job.generation,
-            attempts: job.attempt.saturating_add(1),
-            effect,
-            result: (result != Value::Null).then(|| result.to_string()),
-            notices: notices.into_iter().map(Line::notice).collect::<Result<_, _>>()?,
-            follow_up: follow_up
-                .into_iter()
-                .map(|new| Prepared::of(new, now))
-                .collect::<Result<_, _>>()?,
-        })
-    }
-}
+use super::enqueue;
+use crate::sqlite::outbox;
+use crate::transform::job::Ready;
+use crate::{Completed, Effect, Probe, ProbeTally, StoreError};
 
 /// The statements that every job of a group needs.
 struct Statements<'a> {

@@ -3,61 +3,11 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
 use tidegate_core::notice::Notice;
-use uuid::Uuid;
 
+use crate::StoreError;
 use crate::sqlite::job::cancel;
 use crate::sqlite::{dead_letter, outbox, row};
-use crate::{Ending, JobRun, JobState, StoreError};
-
-/// What an ending writes.
-pub(super) struct Update {
-    job: Uuid,
-    fence: i64,
-    state: JobState,
-    result: Option<String>,
-    error: Option<String>,
-    run_at: Option<Timestamp>,
-    /// Whether this run counts.
-    counts: bool,
-    /// Of a job that needs a person.
-    error_chain: Option<Vec<String>>,
-}
-
-// === impl Update ===
-
-impl Update {
-    pub(super) fn of(run: &JobRun, ending: Ending, now: Timestamp) -> Result<Self, StoreError> {
-        let plain = Self {
-            job: run.job,
-            fence: run.fence,
-            state: JobState::Accepted,
-            result: None,
-            error: None,
-            run_at: None,
-            counts: true,
-            error_chain: None,
-        };
-        Ok(match ending {
-            Ending::Done { result } => {
-                Self { state: JobState::Applied, result: Some(result.to_string()), ..plain }
-            }
-            Ending::Retry { reason, at } => {
-                Self { error: Some(reason), run_at: Some(at).filter(|at| *at > now), ..plain }
-            }
-            Ending::GivenBack => Self { counts: false, ..plain },
-            Ending::Failed { reason } => {
-                Self { state: JobState::Failed, error: Some(reason), ..plain }
-            }
-            Ending::Dead { reason, error_chain } => Self {
-                state: JobState::Dead,
-                error: Some(reason),
-                error_chain: Some(error_chain),
-                ..plain
-            },
-            Ending::Cancelled => Self { state: JobState::Cancelled, ..plain },
-        })
-    }
-}
+use crate::transform::job::Update;
 
 /// Ends a run; `false` if its lease was lost.
 pub(super) fn end(sql: &Connection, update: &Update, now: Timestamp) -> Result<bool, StoreError> {

@@ -2,43 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Job, PROBE};
 use uuid::Uuid;
 
-use crate::sqlite::outbox::{self, Line};
-use crate::transform::message::{Body, check_in};
-use crate::{Enqueued, NewJob, Probe, StoreError};
-
-/// A job with all that can be made of it before the transaction.
-pub(in crate::sqlite) struct Prepared {
-    /// As its message carries it.
-    job: Job,
-    body: Body,
-    /// If it is due.
-    line: Option<Line>,
-    run_at: Option<Timestamp>,
-    key: Option<String>,
-    probe: Option<Probe>,
-}
-
-// === impl Prepared ===
-
-impl Prepared {
-    pub(in crate::sqlite) fn of(new: NewJob, now: Timestamp) -> Result<Self, StoreError> {
-        let NewJob { mut job, run_at, idempotency_key: key } = new;
-        let probe = match job.kind.as_str() {
-            PROBE => serde_json::from_value(job.body.clone()).ok(),
-            _ => None,
-        };
-        let body = check_in(&mut job);
-        let run_at = run_at.filter(|at| *at > now);
-        let line = match run_at {
-            Some(_) => None,
-            None => Some(Line::job(job.clone())?),
-        };
-        Ok(Self { job, body, line, run_at, key, probe })
-    }
-}
+use crate::sqlite::outbox;
+use crate::transform::job::Prepared;
+use crate::transform::message::Body;
+use crate::{Enqueued, Probe, StoreError};
 
 /// Puts a job, unless it was put before.
 pub(in crate::sqlite) fn put(

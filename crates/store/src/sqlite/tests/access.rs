@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_core::param::bind;
 use tidegate_product::read::{self, ReadPlan};
 
-use super::support::{NOW, TENANT, compile};
+use crate::conformance::{NOW, TENANT, compile};
 use crate::transform::plan::{self, Dialect, Query};
 use crate::{GroupsPage, SqliteStore, Store as _, StoreError, StoredContract};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidegate_core::outbox::{OutboxMessage, OutboxSource as _};
 
-use super::support::NOW;
+use crate::conformance::NOW;
 use crate::{SqliteStore, Store as _, StoreError};
 
 /// Returns tables with their columns, and indexes with their text, in an order that does not depend

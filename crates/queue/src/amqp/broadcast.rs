@@ -67,7 +67,11 @@ impl Broadcaster {
                 turn.last += 1;
                 message(&publisher, turn.last, body, names)
             });
-            let published = publish(&live, &channel, messages.collect()).await;
+            let published = tokio::select! {
+                biased;
+                published = publish(&live, &channel, messages.collect()) => published,
+                error = self.link.blocked() => Err(error),
+            };
             if published.is_err() {
                 turn.channel = None;
             }

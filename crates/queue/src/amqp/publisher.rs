@@ -95,7 +95,13 @@ impl Writer {
     /// Publishes until nobody can call any more.
     pub(super) async fn run(mut self) {
         while let Some(calls) = self.gather().await {
-            let ended = self.write(&calls).await;
+            let link = Arc::clone(&self.link);
+            let ended = tokio::select! {
+                biased;
+                ended = self.write(&calls) => ended,
+                // Nothing will be confirmed for a while.
+                error = link.blocked() => Err(error),
+            };
             if !matches!(&ended, Ok(ended) if ended.returned.is_empty() && !ended.refused) {
                 // What comes late on the old channel must not be taken for the next group's, and a
                 // channel that was refused once, because the queue's leader died, may be for ever.

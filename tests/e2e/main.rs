@@ -4,8 +4,8 @@
 mod air;
 
 mod bad_input;
-mod data_path;
 mod broken_servers;
+mod data_path;
 mod demo;
 mod fail_points;
 mod faults;

@@ -28,9 +28,13 @@ impl Default for LogConfig {
     }
 }
 
+/// The broker's client library warns of a message that came back with all of its body.
+const QUIET: &str = "lapin=error";
+
 /// Starts logging to standard error. A second call in the same process changes nothing.
 pub fn init_logs(config: &LogConfig) {
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.filter))
+        .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)

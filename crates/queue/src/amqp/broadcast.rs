@@ -15,6 +15,7 @@ use super::envelope::Outgoing;
 use super::headers::name;
 use super::link::{Link, Live};
 use super::names::Names;
+use super::publisher::publish_group;
 use crate::QueueError;
 
 /// Most notices in a message.
@@ -24,7 +25,7 @@ const NOTICES: usize = 64;
 const BYTES: usize = 64 << 10;
 
 /// Most messages under way.
-const GROUP: usize = 256;
+const GROUP: usize = 64;
 
 /// Publishes the notices of this process.
 pub(super) struct Broadcaster {
@@ -66,7 +67,11 @@ impl Broadcaster {
                 turn.last += 1;
                 message(&publisher, turn.last, body, names)
             });
-            let published = publish(&live, &channel, messages.collect()).await;
+            let published = tokio::select! {
+                biased;
+                published = publish(&live, &channel, messages.collect()) => published,
+                error = self.link.blocked() => Err(error),
+            };
             if published.is_err() {
                 turn.channel = None;
             }
@@ -134,30 +139,12 @@ async fn publish(
     channel: &Channel,
     messages: Vec<Outgoing>,
 ) -> Result<(), QueueError> {
-    let confirmed = async {
-        let mut confirmations = Vec::with_capacity(messages.len());
-        for Outgoing { exchange, key, properties, body } in messages {
-            // Not mandatory: nobody may listen.
-            let options = BasicPublishOptions::default();
-            let published = channel.basic_publish(exchange, key, options, &body, properties);
-            confirmations.push(published.await?);
-        }
-        futures_util::future::try_join_all(confirmations).await
-    };
-    match timeout(PATIENCE, confirmed).await {
-        Ok(Ok(confirmations)) if confirmations.iter().all(lapin::Confirmation::is_ack) => Ok(()),
-        Ok(Ok(_)) => Err(QueueError::Refused),
-        Ok(Err(error)) => {
-            tracing::debug!(error = %error, "Notices could not be published.");
-            Err(QueueError::Disconnected)
-        }
-        Err(_) => {
-            if !live.is_blocked() {
-                live.give_up();
-            }
-            Err(QueueError::TimedOut(PATIENCE))
-        }
-    }
+    let messages: Vec<_> = messages.iter().collect();
+    // Not mandatory: nobody may listen.
+    let options = BasicPublishOptions::default();
+    let confirmations = publish_group(live, channel, &messages, options).await?;
+    let all = confirmations.iter().all(lapin::Confirmation::is_ack);
+    if all { Ok(()) } else { Err(QueueError::Refused) }
 }
 
 #[cfg(test)]

@@ -210,6 +210,16 @@ impl Link {
         self.live()
     }
 
+    /// Waits until the broker takes nothing in; returns what to tell those who publish.
+    pub(super) async fn blocked(&self) -> QueueError {
+        let mut state = self.state.subscribe();
+        // The sender lives as long as this link.
+        state.wait_for(|state| matches!(state, State::Up { blocked: Some(_), .. })).await.ok();
+        drop(state);
+        let reason = self.state().check().err();
+        self.unavailable(reason.unwrap_or_else(|| "it took nothing in for a moment".to_owned()))
+    }
+
     pub(super) fn state(&self) -> QueueState {
         match &*self.state.borrow() {
             State::New => QueueState::Disconnected {

@@ -25,6 +25,9 @@ pub(super) const WRITERS: usize = 2;
 /// Most messages in a group.
 const GROUP: usize = 512;
 
+/// Most bytes in a group.
+const BYTES: usize = 4 << 20;
+
 /// Most calls that wait for a writer.
 const WAITING: usize = 256;
 
@@ -92,7 +95,13 @@ impl Writer {
     /// Publishes until nobody can call any more.
     pub(super) async fn run(mut self) {
         while let Some(calls) = self.gather().await {
-            let ended = self.write(&calls).await;
+            let link = Arc::clone(&self.link);
+            let ended = tokio::select! {
+                biased;
+                ended = self.write(&calls) => ended,
+                // Nothing will be confirmed for a while.
+                error = link.blocked() => Err(error),
+            };
             if !matches!(&ended, Ok(ended) if ended.returned.is_empty() && !ended.refused) {
                 // What comes late on the old channel must not be taken for the next group's, and a
                 // channel that was refused once, because the queue's leader died, may be for ever.
@@ -120,8 +129,9 @@ impl Writer {
         let (live, channel) = self.channel().await?;
         let mut ended = Ended { returned: HashSet::new(), refused: false };
         let messages: Vec<_> = calls.iter().flat_map(|call| &call.messages).collect();
-        for group in messages.chunks(GROUP) {
-            for confirmation in publish_group(&live, &channel, group).await? {
+        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        for group in groups(&messages) {
+            for confirmation in publish_group(&live, &channel, group, options).await? {
                 ended.refused |= !confirmation.is_ack();
                 if let Some(message) = confirmation.take_message() {
                     ended.returned.insert(envelope::id(&message.delivery.properties).to_owned());
@@ -150,20 +160,21 @@ impl Writer {
     }
 }
 
-async fn publish_group(
+/// Publishes messages in order, all at once, and waits for their confirmations.
+pub(super) async fn publish_group(
     live: &Live,
     channel: &Channel,
     group: &[&Outgoing],
+    options: BasicPublishOptions,
 ) -> Result<Vec<Confirmation>, QueueError> {
     let confirmed = async {
-        let mut confirmations = Vec::with_capacity(group.len());
-        for Outgoing { exchange, key, properties, body } in group {
-            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-            let (exchange, key) = (exchange.clone(), key.clone());
-            let published =
-                channel.basic_publish(exchange, key, options, body, properties.clone()).await?;
-            confirmations.push(published);
-        }
+        let published = group.iter().map(|message| {
+            let (exchange, key) = (message.exchange.clone(), message.key.clone());
+            let properties = message.properties.clone();
+            channel.basic_publish(exchange, key, options, &message.body, properties)
+        });
+        // One after the other would wait for the connection's thread each time.
+        let confirmations = try_join_all(published).await?;
         crate::fail_point!("queue::published");
         try_join_all(confirmations).await
     };
@@ -181,6 +192,21 @@ async fn publish_group(
             Err(QueueError::TimedOut(PATIENCE))
         }
     }
+}
+
+/// Splits messages into groups, bounded in number and, but for a single large one, in bytes.
+fn groups<'a>(messages: &'a [&'a Outgoing]) -> impl Iterator<Item = &'a [&'a Outgoing]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(GROUP).take_while(|message| {
+            bytes += message.body.len();
+            bytes <= BYTES
+        });
+        let (group, others) = rest.split_at(fits.count().max(1).min(rest.len()));
+        rest = others;
+        (!group.is_empty()).then_some(group)
+    })
 }
 
 /// Tells each call how its messages ended.
@@ -205,4 +231,31 @@ fn result(messages: &[Outgoing], ended: &Ended) -> Result<(), QueueError> {
     }
     // Which of them was refused is not worth knowing: all come again.
     if ended.refused { Err(QueueError::Refused) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::clock::Timestamp;
+    use tidegate_core::job::Lane;
+
+    use super::super::names::Names;
+    use super::*;
+    use crate::conformance::job;
+
+    #[test]
+    fn groups_are_bounded_in_number_and_in_bytes() {
+        let names = Names::new("t".to_owned());
+        let message = |bytes: usize| {
+            let small = Outgoing::job(&job(Lane::Low, 0), &names, Timestamp(0)).unwrap();
+            Outgoing { body: vec![0; bytes], ..small }
+        };
+        let sizes = |bytes: &[usize]| -> Vec<usize> {
+            let messages: Vec<_> = bytes.iter().map(|&bytes| message(bytes)).collect();
+            let messages: Vec<_> = messages.iter().collect();
+            groups(&messages).map(<[_]>::len).collect()
+        };
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&[1; 1_100]), [GROUP, GROUP, 76]);
+        assert_eq!(sizes(&[BYTES / 2, BYTES / 2, 1, BYTES * 2, 1]), [2, 1, 1, 1]);
+    }
 }

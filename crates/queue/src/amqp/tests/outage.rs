@@ -154,8 +154,9 @@ async fn a_broker_that_lacks_memory_blocks_publishers_and_not_consumers() {
     broker.control(&["ctl", "set_vm_memory_high_watermark", "0.00001"]);
     // The broker tells a connection only once it publishes.
     let publish = [job(Lane::Default, 4)];
+    let started = Instant::now();
     let (published, ()) = tokio::join!(queue.publish(&publish), reaches(&queue, blocked));
-    assert!(published.is_err());
+    assert!(published.is_err() && started.elapsed() < Duration::from_secs(5), "{published:?}");
     let QueueState::Blocked { reason, .. } = queue.state() else { panic!("not blocked") };
     assert!(reason.contains("memory"), "{reason}");
     // From now on it fails at once.

@@ -39,12 +39,7 @@ pub async fn relay(source: Arc<dyn OutboxSource>, queue: SharedQueue, shutdown: 
             Err(error) => {
                 let pause = BACKOFF.jittered(failures);
                 failures = failures.saturating_add(1);
-                tracing::warn!(
-                    error = %error,
-                    relay.failures = failures,
-                    relay.pause_ms = pause.as_millis(),
-                    "Outbox could not be emptied.",
-                );
+                report(&error, failures, pause);
                 Some(pause)
             }
         };
@@ -63,6 +58,19 @@ pub async fn relay(source: Arc<dyn OutboxSource>, queue: SharedQueue, shutdown: 
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = %error, "Outbox was left for the next start."),
         Err(_) => tracing::warn!("Outbox was left for the next start."),
+    }
+}
+
+/// Failing again is no news.
+fn report(error: &OutboxError, failures: u32, pause: Duration) {
+    let pause_ms = pause.as_millis();
+    if failures == 1 {
+        tracing::warn!(error = %error, relay.pause_ms = pause_ms, "Outbox can't be emptied for now.");
+    } else {
+        tracing::debug!(
+            error = %error, relay.failures = failures, relay.pause_ms = pause_ms,
+            "Outbox still can't be emptied.",
+        );
     }
 }
 

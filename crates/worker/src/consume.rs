@@ -194,7 +194,8 @@ impl<R: Runner> Hands<R> {
         let mut settlements = Vec::new();
         for Ended { kind, deliveries, outcomes, elapsed } in ended {
             metrics().ran(kind, elapsed);
-            self.shared.ledger.ran(self.lane, outcomes.len(), elapsed);
+            let done = outcomes.iter().filter(|outcome| outcome.was_worked_on()).count();
+            self.shared.ledger.ran(self.lane, done, elapsed);
             let finished = outcomes.iter().filter(|outcome| outcome.is_final()).count();
             self.shared.ledger.finished(kind, finished);
             settlements.append(&mut self.settler.decide(&deliveries, &outcomes).await);

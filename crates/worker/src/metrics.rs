@@ -1,19 +1,21 @@
 //! Metrics of the worker.
 
+mod queue;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, exponential_buckets,
 };
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::Lane;
 use tidegate_core::telemetry::registry;
-use tidegate_queue::{Depth, Depths};
+use tidegate_queue::Depths;
 use tidegate_store::{Counts, Ending, Swept};
 
+use self::queue::Queue;
 use crate::kinds::Kind;
 use crate::settle::Outcome;
 
@@ -30,10 +32,7 @@ pub(crate) struct Metrics {
     apply_seconds: Histogram,
     apply_rows: Histogram,
     lag_seconds: Histogram,
-    queue_jobs: IntGaugeVec,
-    queue_age_seconds: IntGaugeVec,
-    queue_unfiled: IntGauge,
-    queue_unrouted: IntGauge,
+    queue: Queue,
 }
 
 /// Returns the metrics of this process.
@@ -102,24 +101,7 @@ impl Metrics {
                 "Time from accepting a batch to its commit.",
                 exponential_buckets(0.005, 2.0, 16)?,
             )?,
-            queue_jobs: gauges(
-                "tidegate_worker_queue_jobs",
-                "Jobs in the queue by lane and state.",
-                &["lane", "state"],
-            )?,
-            queue_age_seconds: gauges(
-                "tidegate_worker_queue_age_seconds",
-                "Age of the oldest job of a lane that is ready or held.",
-                &["lane"],
-            )?,
-            queue_unfiled: register(IntGauge::new(
-                "tidegate_worker_queue_unfiled_jobs",
-                "Jobs kept aside by the queue and not yet filed.",
-            )?)?,
-            queue_unrouted: register(IntGauge::new(
-                "tidegate_worker_queue_unrouted_jobs",
-                "Jobs for which there was no queue.",
-            )?)?,
+            queue: Queue::new()?,
         })
     }
 
@@ -202,27 +184,12 @@ impl Metrics {
 
     /// Shows how much work waits.
     pub(crate) fn depths(&self, depths: &Depths, now: Timestamp) {
-        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let stable = depths.lanes.iter().filter(|depth| depth.canary.is_none());
-        for Depth { lane, ready, unacked, oldest, .. } in stable {
-            let lane = lane.as_str();
-            for (state, count) in [("ready", ready), ("unacked", unacked)] {
-                self.queue_jobs.with_label_values(&[lane, state]).set(gauge(*count));
-            }
-            let age = oldest.map_or(0, |oldest| now.since(oldest).as_secs());
-            self.queue_age_seconds.with_label_values(&[lane]).set(gauge(age));
-        }
-        self.queue_unfiled.set(gauge(depths.unfiled));
-        self.queue_unrouted.set(gauge(depths.unrouted));
+        self.queue.show(depths, now);
     }
 }
 
 fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
     register(IntCounterVec::new(Opts::new(name, help), labels)?)
-}
-
-fn gauges(name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    register(IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
 fn histogram(name: &str, help: &str, buckets: Vec<f64>) -> Result<Histogram, prometheus::Error> {

@@ -132,6 +132,21 @@ impl Outcome {
         }
     }
 
+    /// Returns whether the run's time was spent on the job.
+    pub(crate) fn was_worked_on(&self) -> bool {
+        match self {
+            Self::Applied | Self::Failed(_) | Self::Error(..) => true,
+            Self::Finished
+            | Self::Overtaken
+            | Self::Begun
+            | Self::Busy
+            | Self::Expired
+            | Self::Unreadable(_)
+            | Self::Crashed(_)
+            | Self::NotBegun => false,
+        }
+    }
+
     /// Returns whether the job failed here: another release's workers may do better.
     pub(crate) fn is_failure(&self) -> bool {
         match self {

@@ -13,7 +13,7 @@ use tidegate_core::clock::Timestamp;
 use tidegate_core::job::Job;
 use tidegate_core::shutdown::{Shutdown, TaskTracker};
 use tidegate_store::{Begun, Ending, JobRun, SharedStore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::walk::Walk;
 pub(crate) use super::lease::Cancellations;
@@ -23,6 +23,7 @@ use crate::consume::Run;
 use crate::error::JobError;
 use crate::faults;
 use crate::kinds::KindSpec;
+use crate::ledger::Ledger;
 use crate::metrics::metrics;
 use crate::retry::{Class, Next};
 use crate::settle::Outcome;
@@ -39,6 +40,7 @@ pub(crate) struct Reconcile {
     pub(crate) share_percent: u32,
     pub(crate) cancellations: Cancellations,
     pub(crate) stop: Shutdown,
+    pub(crate) ledger: Arc<Ledger>,
     /// Jobs that go on without a delivery.
     pub(crate) tracker: TaskTracker,
 }
@@ -80,7 +82,7 @@ impl Reconcile {
 
     /// Runs a job in a task of its own. Its slot is given back when it ends.
     fn start(&self, job: Job, run: JobRun, permit: Permit) {
-        let this = self.clone();
+        let (this, started) = (self.clone(), Instant::now());
         self.tracker.spawn(async move {
             let soft = this.spec.timeout.soft;
             let (stop, all) = (this.stop.clone(), &this.cancellations);
@@ -95,6 +97,7 @@ impl Reconcile {
                 metrics().long(&ending);
                 lease.end(ending).await;
             }
+            this.ledger.ran(this.spec.lane, 1, started.elapsed());
             drop(permit);
         });
     }
@@ -122,13 +125,13 @@ impl Reconcile {
     async fn walk(&self, job: &Job, lease: &Lease) -> Result<Ending, Stopped> {
         let mut walk = Walk::begin(&self.store, job, &lease.run).await?;
         loop {
-            let started = tokio::time::Instant::now();
+            let started = Instant::now();
             let more = walk.step(&self.store).await?;
             lease.progress(walk.progress());
             if !more {
                 return Ok(Ending::Done { result: json!(walk.totals()) });
             }
-            if tokio::time::Instant::now() >= lease.soft {
+            if Instant::now() >= lease.soft {
                 return Err(Stopped::Interrupted(Interrupt::TooLong));
             }
             lease.rest(started.elapsed(), self.share_percent).await;

@@ -127,6 +127,7 @@ impl Assembly {
                 share_percent: config.reconcile.share_percent,
                 cancellations: self.cancellations.clone(),
                 stop: stop.clone(),
+                ledger: Arc::clone(&self.lanes.ledger),
                 tracker,
             },
         }

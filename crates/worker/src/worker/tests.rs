@@ -4,6 +4,7 @@ mod arrows;
 mod canaries;
 mod probes;
 mod reconcile;
+mod servers;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,10 +17,10 @@ use tidegate_core::backend::StoreBackend;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Arm, INGEST, Job, Lane, PROBE};
 use tidegate_core::notice::Notice;
-use tidegate_queue::{Heard, Queue as _, SqliteQueue, Subscription};
+use tidegate_queue::{Heard, SharedQueue, Subscription};
 use tidegate_store::{
-    Accepted, Counts, DeadFilter, DeadLetter, DeadLetters as _, Enqueued, JobState, Jobs as _,
-    NewBatch, NewJob, SqliteStore, Store as _, StoredContract,
+    Accepted, Counts, DeadFilter, DeadLetter, Enqueued, JobState, NewBatch, NewJob, SharedStore,
+    StoredContract,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -73,8 +74,10 @@ cache = { ttl = "30s", swr = "5m", sie = "1h" }
 /// What an api would hold, and the workers beside it.
 struct Stack {
     directory: TempDir,
-    store: SqliteStore,
-    queue: SqliteQueue,
+    /// Where they are, as in a configuration.
+    places: (String, String),
+    store: SharedStore,
+    queue: SharedQueue,
     contract: Arc<StoredContract>,
     shutdown: Shutdown,
 }
@@ -82,13 +85,20 @@ struct Stack {
 // === impl Stack ===
 
 impl Stack {
+    /// On files of its own.
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("store.db")).unwrap();
-        let queue = SqliteQueue::open(&directory.path().join("queue.db")).unwrap();
+        let place = |file| format!("sqlite:{}", directory.path().join(file).display());
+        let places = (place("store.db"), place("queue.db"));
+        Self::at(directory, places).await
+    }
+
+    async fn at(directory: TempDir, places: (String, String)) -> Self {
+        let store = tidegate_store::open(&places.0.parse().unwrap()).await.unwrap();
+        let queue = tidegate_queue::open(&places.1.parse().unwrap()).await.unwrap();
         let contract = tidegate_product::compile("air.toml", PRODUCT).unwrap();
         let contract = store.apply_contract(&contract, Timestamp::now()).await.unwrap();
-        Self { directory, store, queue, contract, shutdown: Shutdown::new() }
+        Self { directory, places, store, queue, contract, shutdown: Shutdown::new() }
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -96,11 +106,9 @@ impl Stack {
     }
 
     fn config(&self, more: &str) -> Config {
-        let (store, queue) = (self.path("store.db"), self.path("queue.db"));
+        let (store, queue) = &self.places;
         let text = format!(
-            "store = \"sqlite:{}\"\nqueue = \"sqlite:{}\"\n[listen]\nprivate = \"127.0.0.1:0\"\n{more}",
-            store.display(),
-            queue.display(),
+            "store = \"{store}\"\nqueue = \"{queue}\"\n[listen]\nprivate = \"127.0.0.1:0\"\n{more}",
         );
         tidegate_core::config::parse("worker.toml", &text, []).unwrap()
     }

@@ -8,7 +8,6 @@ use tidegate_core::cache_update::{
 use tidegate_core::hot::{HotKey, HotReport};
 use tidegate_core::job::REFRESH;
 use tidegate_core::scope::scope_key;
-use tidegate_store::HotKeys as _;
 
 use super::*;
 
@@ -53,7 +52,8 @@ async fn hot_responses_are_written_back_after_a_commit() {
     let now = Timestamp::now();
     // Before anything was sent: what the response is called by is known already.
     let reader = reader();
-    let rendered = tidegate_store::respond(&stack.store, &stack.contract, &resource, &reader, now);
+    let rendered =
+        tidegate_store::respond(stack.store.as_ref(), &stack.contract, &resource, &reader, now);
     let rendered = rendered.await.unwrap();
     let tags = rendered.fields.iter().find(|(name, _)| name == tidegate_core::tag::HEADER).unwrap();
     let key = HotKey {

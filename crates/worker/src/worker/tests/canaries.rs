@@ -1,5 +1,3 @@
-use tidegate_store::{Canaries as _, Workers as _};
-
 use super::*;
 
 const CANARY: &str = "[release]\nid = \"r3\"\narm = \"canary\"\n";

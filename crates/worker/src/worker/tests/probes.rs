@@ -1,7 +1,6 @@
 use std::iter::repeat_n;
 
 use tidegate_queue::Source;
-use tidegate_store::Workers as _;
 
 use super::*;
 

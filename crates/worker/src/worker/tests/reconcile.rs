@@ -44,7 +44,7 @@ impl Stack {
             )?;
             let changed = sql.execute(
                 &format!("update \"{table}\" set _rows = _rows + 7
-                          where bucket = (select max(bucket) from \"{table}\")"),
+                          where _bucket = (select max(_bucket) from \"{table}\")"),
                 (),
             )?;
             Ok::<_, tidegate_sqlite::Error>(changed)
@@ -79,7 +79,7 @@ async fn a_group_that_differs_from_its_rows_is_found_and_put_right() {
     let worker = stack.start_worker_with("[reconcile]\nshare_percent = 100\n");
     for (tenant, drifted) in [(EVERY_TENANT, 1), (TENANT, 0), ("other", 0)] {
         let job = reconcile(tenant);
-        stack.put(&[job.clone()]).await;
+        stack.put(std::slice::from_ref(&job)).await;
         let done = stack.reached(&job, JobState::Applied).await;
         let result = done.result.unwrap();
         let groups = if tenant == "other" { 0 } else { 5 };
@@ -94,7 +94,7 @@ async fn a_walk_goes_on_where_a_worker_that_was_stopped_left_it() {
     let stack = Stack::new().await;
     stack.apply_hours(60).await;
     let job = reconcile(TENANT);
-    stack.put(&[job.clone()]).await;
+    stack.put(std::slice::from_ref(&job)).await;
     let stop = Shutdown::new();
     let first = tokio::spawn(run(stack.config(SLOW), stop.clone()));
     stack.on_its_way(&job).await;
@@ -115,7 +115,7 @@ async fn a_walk_that_nobody_wants_any_more_ends() {
     let stack = Stack::new().await;
     stack.apply_hours(60).await;
     let job = reconcile(TENANT);
-    stack.put(&[job.clone()]).await;
+    stack.put(std::slice::from_ref(&job)).await;
     let worker = stack.start_worker_with(SLOW);
     stack.on_its_way(&job).await;
     let cancelled = stack.store.cancel(TENANT, job.id, Timestamp::now()).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_view_that_is_not_there_makes_a_dead_letter() {
     let stack = Stack::new().await;
     let body = serde_json::json!({ "view": "dance" });
     let job = Job { body, ..reconcile(TENANT) };
-    stack.put(&[job.clone()]).await;
+    stack.put(std::slice::from_ref(&job)).await;
     let worker = stack.start_worker();
     let letters = stack.letters(1).await;
     assert_eq!(letters[0].reason, "permanent: there is no view 'dance'");

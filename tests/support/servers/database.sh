@@ -47,8 +47,9 @@ CONF
 }
 
 database_launch() { # DIR
-    # What a killed server left behind would look ready.
-    rm -f "$1/data/postmaster.pid"
+    # What a killed server left behind would look ready, or like another server: in a container that reaps no
+    # orphans its process id stays taken.
+    rm -f "$1/data/postmaster.pid" "$1"/.s.PGSQL.*
     (cd "$1" && exec "${AS_POSTGRES[@]}" setsid "$(postgres_bin)/postgres" -D "$1/data" >>"$1/log" 2>&1 </dev/null) &
     disown
 }

@@ -8,6 +8,7 @@ mod model;
 mod outbox;
 mod overflow;
 mod reads;
+mod reconcile;
 mod support;
 mod tokens;
 mod writers;
@@ -23,6 +24,7 @@ pub(crate) use self::model::*;
 pub(crate) use self::outbox::*;
 pub(crate) use self::overflow::*;
 pub(crate) use self::reads::*;
+pub(crate) use self::reconcile::*;
 pub(crate) use self::support::*;
 pub(crate) use self::tokens::*;
 pub(crate) use self::writers::*;
@@ -117,6 +119,13 @@ macro_rules! store_conformance {
             numbers_of_two_writers_have_no_gap_and_the_order_of_commits,
             workers_that_fight_for_the_same_batches_apply_each_once,
             tenants_share_nothing,
+            a_view_that_is_as_it_should_be_is_left_alone,
+            a_number_that_was_flipped_is_found_and_put_right,
+            a_group_that_is_missing_is_made,
+            a_group_that_no_row_is_in_is_removed,
+            a_view_without_buckets_is_compared_as_a_whole,
+            views_are_put_right_while_others_write,
+            writers_of_the_same_groups_and_rows_lose_and_double_nothing,
         );
     };
 }

@@ -21,6 +21,7 @@ mod canary;
 mod dead_letter;
 mod hot;
 mod job;
+mod reconcile;
 mod worker;
 
 mod backlog;
@@ -32,12 +33,10 @@ mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::notice::Notice;
-use tidegate_core::outbox::{OutboxEntry, OutboxError, OutboxSource};
 use tidegate_product::contract::Contract;
 use tidegate_product::read::ReadPlan;
 use tidegate_sqlite::Database;
@@ -48,8 +47,9 @@ use uuid::Uuid;
 use crate::identity::Identity;
 use crate::sqlite::accept::Packed;
 use crate::sqlite::outbox::Strays;
+use crate::sqlite::read::{PAGE_LIMIT, ReadJob};
 use crate::transform::compiled::Compiled;
-use crate::transform::plan::{self, Dialect, Query};
+use crate::transform::plan::{self, Dialect};
 use crate::transform::prepare::prepare;
 use crate::transform::space::Space;
 use crate::transform::work::Work;
@@ -63,16 +63,6 @@ const QUICK_READERS: usize = 4;
 
 /// Connections for reads that turned out to be long: these must never use up the others.
 const LONG_READERS: usize = 4;
-
-/// A read is made on the calling thread for this long, and then anew on a blocking thread. Nearly
-/// all end before, and a handover costs more than they do.
-const QUICK: Duration = Duration::from_millis(2);
-
-/// How long lines of other processes' commits wait for this process's relay at most.
-const POLL: Duration = Duration::from_secs(1);
-
-/// The longest a listing may take.
-const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
@@ -111,62 +101,11 @@ impl SqliteStore {
             long_reads: Semaphore::new(LONG_READERS),
         })
     }
-
-    /// Reads on this thread if that ends soon, else on a blocking thread until the deadline.
-    async fn read_query(&self, job: ReadJob, limit: Duration) -> Result<ReadAnswer, StoreError> {
-        let started = Instant::now();
-        if limit.is_zero() {
-            return Err(StoreError::Deadline);
-        }
-        let quick = QUICK.min(limit);
-        match self.database.read_within(quick, |sql| job.run(sql)) {
-            Err(StoreError::Deadline) if quick < limit => {}
-            result => return result,
-        }
-        let rest = || limit.saturating_sub(started.elapsed());
-        let permit = tokio::time::timeout(rest(), self.long_reads.acquire()).await;
-        let _permit = permit.map_err(|_| StoreError::Deadline)?.map_err(|_| stopped())?;
-        let (database, rest) = (self.database.clone(), rest());
-        tokio::task::spawn_blocking(move || database.read_within(rest, |sql| job.run(sql)))
-            .await
-            .map_err(|_| stopped())?
-    }
-
-    /// Reads a page of something on a blocking thread.
-    async fn read_page<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let permit = tokio::time::timeout(PAGE_LIMIT, self.long_reads.acquire()).await;
-        let _permit = permit.map_err(|_| StoreError::Deadline)?.map_err(|_| stopped())?;
-        let database = self.database.clone();
-        tokio::task::spawn_blocking(move || database.read_within(PAGE_LIMIT, work))
-            .await
-            .map_err(|_| stopped())?
-    }
 }
 
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqliteStore").field("database", &self.database).finish_non_exhaustive()
-    }
-}
-
-/// A read with all that it needs, to be run on one thread or another.
-struct ReadJob {
-    incarnation: Arc<str>,
-    tenant: String,
-    product: String,
-    tags: Vec<String>,
-    query: Query,
-}
-
-// === impl ReadJob ===
-
-impl ReadJob {
-    fn run(&self, sql: &rusqlite::Connection) -> Result<ReadAnswer, StoreError> {
-        let space = Space { tenant: &self.tenant, product: &self.product };
-        read::read(sql, &self.incarnation, space, &self.tags, &self.query)
     }
 }
 
@@ -360,26 +299,6 @@ impl Store for SqliteStore {
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.database.read_blocking(backlog::backlog).await
-    }
-}
-
-#[async_trait]
-impl OutboxSource for SqliteStore {
-    async fn wait_pending(&self) {
-        // A time-out says that there may be lines of another process.
-        tokio::time::timeout(POLL, self.committed.notified()).await.ok();
-    }
-
-    async fn pending(&self, limit: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
-        Ok(self.database.read(|sql| outbox::pending(sql, &self.strays, limit, Instant::now()))?)
-    }
-
-    async fn mark_sent(&self, ids: &[i64]) -> Result<(), OutboxError> {
-        let ids = ids.to_vec();
-        self.database
-            .write(move |sql| outbox::mark_sent(sql, &ids))
-            .await
-            .map_err(|error: StoreError| error.into())
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! `TIDEGATE_TEST_POSTGRES` is the URL of a server whose user may create databases.
 
+mod encryption;
 mod faults;
 mod lines;
+mod protocol;
 
 use std::sync::Arc;
 

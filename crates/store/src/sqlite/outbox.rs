@@ -3,16 +3,21 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tidegate_core::job::Job;
 use tidegate_core::notice::Notice;
-use tidegate_core::outbox::OutboxEntry;
-use tokio::time::Instant;
+use tidegate_core::outbox::{OutboxEntry, OutboxError, OutboxSource};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::sqlite::SqliteStore;
 use crate::transform::message::Line;
+
+/// How long lines of other processes' commits wait for this process's relay at most.
+const POLL: Duration = Duration::from_secs(1);
 
 /// How long a line is left to the relay of the process that put it, at least.
 const COURTESY: Duration = Duration::from_secs(1);
@@ -128,4 +133,24 @@ pub(super) fn mark_sent(sql: &Connection, ids: &[i64]) -> Result<(), StoreError>
         delete.execute((id,))?;
     }
     Ok(())
+}
+
+#[async_trait]
+impl OutboxSource for SqliteStore {
+    async fn wait_pending(&self) {
+        // A time-out says that there may be lines of another process.
+        timeout(POLL, self.committed.notified()).await.ok();
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<OutboxEntry>, OutboxError> {
+        Ok(self.database.read(|sql| pending(sql, &self.strays, limit, Instant::now()))?)
+    }
+
+    async fn mark_sent(&self, ids: &[i64]) -> Result<(), OutboxError> {
+        let ids = ids.to_vec();
+        self.database
+            .write(move |sql| mark_sent(sql, &ids))
+            .await
+            .map_err(|error: StoreError| error.into())
+    }
 }

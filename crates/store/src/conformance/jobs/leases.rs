@@ -131,9 +131,12 @@ pub(crate) async fn no_more_jobs_of_a_kind_run_than_may(engine: &dyn Engine) {
     let (first, second) = (fixture.put(reconcile()).await, fixture.put(reconcile()).await);
     let begin = async |now| other.begin(&second, "w2", LEASE, Some(1), now).await.unwrap();
     let run = fixture.run(&first, NOW).await;
-    assert_eq!(begin(NOW).await, Begun::Busy);
+    assert_eq!(begin(after(20)).await, Begun::Busy);
     assert_eq!(fixture.state(second.id).await, JobState::Accepted);
     assert!(end(&fixture, &run, done()).await);
+    // It waits its turn, and its message is not lost.
+    let swept = fixture.store.sweep(after(619), after(619)).await.unwrap();
+    assert_eq!(swept.requeued, 0);
     assert!(matches!(begin(NOW).await, Begun::Run(_)));
     // A worker that died does not count for ever.
     let third = fixture.put(reconcile()).await;

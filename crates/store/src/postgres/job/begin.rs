@@ -62,6 +62,13 @@ async fn decide_and_take(
             if let Some(limit) = asked.limit
                 && running(session, kind, now).await? >= i64::from(limit)
             {
+                // Its message is at hand: the sweep must not take it for lost.
+                session
+                    .execute(
+                        "update dp_job set touched_at = $2 where id = $1",
+                        &[&asked.job, &now.0],
+                    )
+                    .await?;
                 return Ok(Begun::Busy);
             }
             Ok(Begun::Run(take(session, asked, crashes, now).await?))

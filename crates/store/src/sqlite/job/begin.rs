@@ -56,6 +56,9 @@ pub(super) fn begin(sql: &Connection, asked: &Asked, now: Timestamp) -> Result<A
             if let Some(limit) = asked.limit
                 && running(sql, &kind, now)? >= i64::from(limit)
             {
+                // Its message is at hand: the sweep must not take it for lost.
+                sql.prepare_cached("update dp_job set touched_at = ?2 where no = ?1")?
+                    .execute((no, now.0))?;
                 return Ok(Answer::Other(Begun::Busy));
             }
             Ok(Answer::Taken(take(sql, no, asked, crashes, now)?))

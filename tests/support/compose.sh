@@ -30,7 +30,7 @@ else
     echo "missing: docker-compose (or the compose plugin of docker)" >&2 && exit 64
 fi
 compose() { "${COMPOSE_COMMAND[@]}" "$@"; }
-container() { compose ps -q "$1" | head -n 1; }
+container() { compose ps --all --quiet "$1" | head -n 1; }
 health() { docker inspect --format '{{.State.Health.Status}}' "$(container "$1")"; }
 say() { echo "== $*" >&2; }
 

@@ -9,13 +9,8 @@ SERVERS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$SERVERS/process.sh"
 
 # PostgreSQL refuses to run as root: then it runs as the user that Debian's package makes.
-as_postgres() {
-    if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"
-    else
-        "$@"
-    fi
-}
+AS_POSTGRES=()
+[ "$(id -u)" != 0 ] || AS_POSTGRES=(setpriv --reuid=postgres --regid=postgres --init-groups --)
 
 # Prints the directory of the newest PostgreSQL's programs: Debian keeps them out of PATH.
 postgres_bin() {
@@ -33,7 +28,7 @@ database_prepare() { # DIR PORT PASSWORD CERTIFICATE KEY
     chmod 600 "$dir/server.key" "$dir/password"
     [ "$(id -u)" != 0 ] || chown -R postgres: "$dir"
     # Nothing in an empty cluster is worth waiting for the disk.
-    (cd "$dir" && as_postgres "$bin/initdb" -D "$dir/data" -U tidegate --pwfile="$dir/password" \
+    (cd "$dir" && "${AS_POSTGRES[@]}" "$bin/initdb" -D "$dir/data" -U tidegate --pwfile="$dir/password" \
         --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$dir/initdb.log" 2>&1) ||
         { cat "$dir/initdb.log" >&2 && return 1; }
     cat >>"$dir/data/postgresql.conf" <<CONF
@@ -52,9 +47,10 @@ CONF
 }
 
 database_launch() { # DIR
-    # What a killed server left behind would look ready.
-    rm -f "$1/data/postmaster.pid"
-    (cd "$1" && as_postgres setsid "$(postgres_bin)/postgres" -D "$1/data" >>"$1/log" 2>&1 </dev/null) &
+    # What a killed server left behind would look ready, or like another server: in a container that reaps no
+    # orphans its process id stays taken.
+    rm -f "$1/data/postmaster.pid" "$1"/.s.PGSQL.*
+    (cd "$1" && exec "${AS_POSTGRES[@]}" setsid "$(postgres_bin)/postgres" -D "$1/data" >>"$1/log" 2>&1 </dev/null) &
     disown
 }
 

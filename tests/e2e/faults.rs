@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use e2e::{Stack, Tier, eventually, signal};
+use e2e::{Stack, Tier, eventually, port, signal, unread_bytes};
 use tokio::process::Command;
 
 use crate::demo::demo;
@@ -55,25 +55,6 @@ async fn has_waiters(stack: &Stack) -> bool {
     let gauge =
         metrics.lines().find_map(|line| line.strip_prefix("tidegate_control_waiters_count "));
     gauge.and_then(|value| value.parse::<f64>().ok()).is_some_and(|waiters| waiters > 0.0)
-}
-
-fn port(url: &str) -> u16 {
-    let (_, port) = url.trim_end_matches('/').rsplit_once(':').expect("an address has a port");
-    port.parse().expect("a port is a number")
-}
-
-/// Returns the bytes that wait to be read on accepted connections of a port.
-fn unread_bytes(port: u16) -> u64 {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc must be readable");
-    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let hex = |text: &str| u64::from_str_radix(text, 16).unwrap_or(0);
-    rows.filter(|row| {
-        let local = row[1].rsplit_once(':').map_or(0, |(_, port)| hex(port));
-        // 01 is ESTABLISHED.
-        local == u64::from(port) && row[3] == "01"
-    })
-    .map(|row| row[4].split_once(':').map_or(0, |(_, unread)| hex(unread)))
-    .sum()
 }
 
 async fn claimed_batches(store: &Path) -> u64 {

@@ -5,7 +5,9 @@ mod air;
 
 mod bad_input;
 mod data_path;
+mod broken_servers;
 mod demo;
+mod fail_points;
 mod faults;
 mod freshness;
 mod servers;

@@ -4,20 +4,35 @@
 //! conditions with [`eventually`]; nothing here sleeps for luck.
 
 mod client;
+mod fail_points;
+mod load;
 mod origin;
+mod place;
 mod process;
+mod proxy;
+mod random;
 mod servers;
+mod sockets;
 mod stack;
+mod tally;
+mod victim;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use client::{Client, Reply};
+pub use fail_points::FailPoint;
+pub use load::{Load, Mix, Put};
 pub use origin::{Origin, Scripted};
-pub use process::{Finished, Process, children_of, run, signal, tidegate};
-pub use servers::{Servers, control};
+pub use process::{Finished, Process, children_of, run, signal, tidegate, tidegate_faults};
+pub use proxy::Proxy;
+pub use random::Random;
+pub use servers::Servers;
+pub use sockets::{connected_ports, listening_ports, port, unread_bytes};
 pub use stack::{Stack, Tier};
+pub use tally::Tally;
+pub use victim::{Victim, unsettled};
 
 /// Longest wait for a condition; far beyond what any of them takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);

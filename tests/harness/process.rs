@@ -31,9 +31,25 @@ pub struct Finished {
 /// # Panics
 /// It was not built: `make test` does so first.
 pub fn tidegate() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its path");
-    let directory = test.ancestors().nth(2).expect("a test lies two levels below the target");
-    let binary = directory.join("tidegate");
+    built("tidegate")
+}
+
+/// Returns the path of the same binary with fail points.
+///
+/// # Panics
+/// It was not built: `make test` and `make faults` do so first.
+pub fn tidegate_faults() -> PathBuf {
+    built("tidegate-faults")
+}
+
+/// A program lies beside what the build made, a test one level below.
+fn built(name: &str) -> PathBuf {
+    let us = std::env::current_exe().expect("a test knows its path");
+    let mut directory = us.parent().expect("a test lies in a directory");
+    if directory.ends_with("deps") {
+        directory = directory.parent().expect("tests lie below the target");
+    }
+    let binary = directory.join(name);
     assert!(binary.exists(), "{} is not built; run `make test`", binary.display());
     binary
 }
@@ -75,8 +91,23 @@ impl Process {
     /// # Panics
     /// It can't be started.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(tidegate())
-            .args(arguments)
+        let mut command = Command::new(tidegate());
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts the binary with fail points; it ends itself when it comes to the one named.
+    ///
+    /// # Panics
+    /// It can't be started.
+    pub fn start_to_fail(point: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(tidegate_faults());
+        command.args(["--fail-at", point]).args(arguments);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

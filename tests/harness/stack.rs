@@ -166,25 +166,42 @@ impl Stack {
     /// # Panics
     /// There is none for long.
     pub async fn process(&self, tier: Tier) -> u32 {
-        let parent = self.up.id();
-        let word = format!(" {} ", tier.as_str());
-        eventually("the tier runs", || async {
-            let children = children_of(parent).await;
-            children.into_iter().find(|(_, words)| words.contains(&word)).map(|(id, _)| id)
-        })
-        .await
+        eventually("the tier runs", || async { self.processes(tier).await.into_iter().next() })
+            .await
     }
 
-    /// Waits until a tier runs as another process than `id` and reports to be ready.
-    pub async fn recovered(&self, tier: Tier, id: u32) {
+    /// Returns the process ids of a tier that run at present, oldest first.
+    pub async fn processes(&self, tier: Tier) -> Vec<u32> {
+        let word = format!(" {} ", tier.as_str());
+        let children = children_of(self.up.id()).await;
+        let theirs = children.into_iter().filter(|(_, words)| words.contains(&word));
+        let mut ids: Vec<u32> = theirs.map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Waits until as many processes of a tier run as `before`, and `gone` is none of them.
+    pub async fn replaced(&self, tier: Tier, before: usize, gone: u32) {
+        eventually("the process was started again", || async {
+            let ids = self.processes(tier).await;
+            (ids.len() >= before && !ids.contains(&gone)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a tier reports to be ready.
+    pub async fn is_ready(&self, tier: Tier) {
         let private = self.listener(tier, "private");
-        eventually("the tier was restarted and is ready", || async {
-            if self.process(tier).await == id {
-                return None;
-            }
+        eventually("the tier is ready", || async {
             let probe = private.try_send(http::Method::GET, "/readyz", &[], bytes::Bytes::new());
             probe.await.ok().filter(|reply| reply.status == 200)
         })
         .await;
+    }
+
+    /// Waits until a tier runs as another process than `id` and reports to be ready.
+    pub async fn recovered(&self, tier: Tier, id: u32) {
+        self.replaced(tier, 1, id).await;
+        self.is_ready(tier).await;
     }
 }

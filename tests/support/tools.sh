@@ -9,6 +9,7 @@ has() {
     case "$1" in
     rabbitmq-server) [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd && command -v setpriv ;;
     postgresql) ls /usr/lib/postgresql/*/bin/initdb ;;
+    python3-venv) python3 -c "import venv, ensurepip" ;;
     build-essential) command -v cc && command -v make ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1

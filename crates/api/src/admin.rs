@@ -22,6 +22,7 @@ use crate::authenticate::Principal;
 use crate::authorize::{self, ADMIN};
 use crate::catalog::Product;
 use crate::error::Refusal;
+use crate::faults;
 use crate::fields::{Stamp, idempotency_key, traceparent};
 
 /// An administrator of a product, and the request's other fields.
@@ -89,7 +90,9 @@ impl<'a> Admin<'a> {
         let job = self.job(app, work, now);
         let (mut id, idempotency_key) = (job.id, idempotency_key(self.headers)?);
         let put = app.store.enqueue(vec![NewJob { job, run_at: None, idempotency_key }], now);
-        if let Some(Enqueued::Existing(earlier)) = put.await?.first() {
+        let put = put.await?;
+        faults::point(faults::AFTER_OUTBOX_INSERT);
+        if let Some(Enqueued::Existing(earlier)) = put.first() {
             id = *earlier;
         }
         Ok(accepted(id))

@@ -23,6 +23,7 @@ use crate::authorize;
 use crate::body::{self, Bounds};
 use crate::catalog::Product;
 use crate::error::{MAX_ROW_PROBLEMS, Refusal, RowProblem, row_problems};
+use crate::faults;
 use crate::ingest::asked::Asked;
 use crate::ingest::check::{Checked, Sent, check};
 use crate::jobs;
@@ -173,7 +174,9 @@ async fn store(
         release: asked.stamp.release,
         cohort: asked.stamp.cohort,
     };
-    match app.store.accept(batch, now).await? {
+    let accepted = app.store.accept(batch, now).await?;
+    faults::point(faults::AFTER_OUTBOX_INSERT);
+    match accepted {
         Accepted::New => Ok(Taken { job, replayed: false }),
         Accepted::KeyReused => Err(Refusal::KeyReused),
         Accepted::Replayed(earlier) => {

@@ -5,6 +5,7 @@
 
 pub mod config;
 mod error;
+mod faults;
 
 mod app;
 mod run;

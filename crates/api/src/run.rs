@@ -142,7 +142,11 @@ fn checks(app: &Arc<App>, queue: &SharedQueue, shutdown: &Shutdown) -> Vec<Check
         }),
         Check::new("queue", move || {
             let queue = Arc::clone(&queue);
-            async move { queue.depth().await.map(drop).map_err(|error| error.to_string()) }
+            async move {
+                // A broker that takes nothing in still tells how much it holds.
+                queue.state().check()?;
+                queue.depth().await.map(drop).map_err(|error| error.to_string())
+            }
         }),
         Check::accepting(shutdown),
     ]

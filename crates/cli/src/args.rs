@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{demo, dlq, jobs, probe};
+use crate::{demo, dlq, jobs, probe, setup};
 
 /// Data products from rows to cached answers, on three tiers and in one binary.
 ///
@@ -49,6 +49,12 @@ pub enum Command {
     /// Everything lives in the data directory: the store, the queue, keys and certificates. Its
     /// `cli.toml` tells the other commands where to find this stack, and holds the admin token.
     Up(Up),
+    /// Prepare a deployment whose tiers run elsewhere: product, admin token, control's key.
+    ///
+    /// Applies the product to the store, and makes what is missing: the admin token, and the key
+    /// with which control signs and whose public half edges trust. Run again, it keeps both and
+    /// applies the product anew. docker-compose.yml shows its use.
+    Setup(setup::Args),
     /// Stream generated rows through the edge, then check every view against their totals.
     Demo(demo::Args),
     /// Check a product, or apply it.

@@ -18,6 +18,7 @@ pub mod dlq;
 pub mod jobs;
 pub mod probe;
 pub mod product;
+pub mod setup;
 pub mod tiers;
 pub mod token;
 pub mod up;
@@ -33,6 +34,7 @@ use crate::output::Output;
 pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     match cli.command {
         Command::Up(args) => up::run(args, output).await,
+        Command::Setup(args) => setup::run(args, output).await,
         Command::Demo(args) => demo::run(args, output).await,
         Command::Product(command) => product::run(command, output).await,
         Command::Token(command) => token::run(command, output).await,

@@ -6,9 +6,9 @@ mod backends;
 pub(crate) mod data;
 mod fetch;
 mod ports;
-mod project;
+pub(crate) mod project;
 mod release;
-mod seed;
+pub(crate) mod seed;
 mod tier;
 mod write_configs;
 

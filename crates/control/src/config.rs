@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::de::IgnoredAny;
@@ -70,7 +70,9 @@ pub struct Raw {
     /// Path of `product.toml`.
     product: PathBuf,
     /// `sha256:` and 64 hex digits.
-    release: String,
+    release: Option<String>,
+    /// A file that holds them, instead: images bring one along.
+    release_file: Option<PathBuf>,
     /// `local`, `staging` or `production`.
     environment: String,
     /// Directory.
@@ -110,19 +112,17 @@ impl Checked for Config {
             keep(&mut problems, one("listen.address", config::address(&raw.listen.address)));
         let private =
             keep(&mut problems, one("listen.private", config::address(&raw.listen.private)));
-        if !is_digest(&raw.release) {
-            problems.push("release: expected sha256: and 64 hex digits".to_owned());
-        }
+        let release = keep(&mut problems, load_release(raw.release, raw.release_file.as_deref()));
         check_instances(&mut problems, "stable.api", &raw.stable.api);
         check_instances(&mut problems, "stable.internal", &raw.stable.internal);
-        match (profile, environment, address, private) {
-            (Some(profile), Some(environment), Some(address), Some(private))
+        match (profile, release, environment, address, private) {
+            (Some(profile), Some(release), Some(environment), Some(address), Some(private))
                 if problems.is_empty() =>
             {
                 Ok(Self {
                     profile,
                     product: raw.product,
-                    release: raw.release,
+                    release,
                     environment,
                     state: raw.state,
                     address,
@@ -167,12 +167,31 @@ impl FromStr for Environment {
     }
 }
 
-fn load_profile(path: &std::path::Path) -> Result<Profile, Vec<String>> {
+fn load_profile(path: &Path) -> Result<Profile, Vec<String>> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| vec![format!("profile: {} can't be read: {error}", path.display())])?;
     Profile::parse(&text).map_err(|problems| {
         problems.iter().map(|problem| format!("profile: {}: {problem}", path.display())).collect()
     })
+}
+
+fn load_release(text: Option<String>, file: Option<&Path>) -> Result<String, Vec<String>> {
+    let problem = |text: String| Err(vec![text]);
+    let (key, text) = match (text, file) {
+        (Some(text), None) => ("release", text),
+        (None, Some(path)) => match std::fs::read_to_string(path) {
+            Ok(text) => ("release_file", text.trim().to_owned()),
+            Err(error) => {
+                return problem(format!("release_file: {} can't be read: {error}", path.display()));
+            }
+        },
+        _ => return problem("release: name it, or release_file".to_owned()),
+    };
+    if is_digest(&text) {
+        Ok(text)
+    } else {
+        problem(format!("{key}: expected sha256: and 64 hex digits"))
+    }
 }
 
 /// Takes the value, or its problems aside.
@@ -203,7 +222,7 @@ fn check_instances(problems: &mut Vec<String>, key: &str, instances: &[String]) 
 }
 
 #[cfg(test)]
-pub(crate) fn sample(dir: &std::path::Path) -> Config {
+pub(crate) fn sample(dir: &Path) -> Config {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     Config {
         profile: Profile::parse(include_str!("../../../deploy/projects/gq-ztfutjv.toml")).unwrap(),
@@ -249,6 +268,20 @@ mod tests {
             ["profile", "release", "environment", "listen.address", "stable.api", "stable.internal"]
         {
             assert!(problems.contains(&format!("control.toml: {key}:")), "{key} in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn the_release_may_come_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let digest = format!("sha256:{}", "a".repeat(64));
+        std::fs::write(file.path(), format!("{digest}\n")).unwrap();
+        assert_eq!(load_release(None, Some(file.path())), Ok(digest.clone()));
+        std::fs::write(file.path(), "latest\n").unwrap();
+        for (text, path) in
+            [(None, Some(file.path())), (None, None), (Some(digest), Some(file.path()))]
+        {
+            assert!(load_release(text, path).is_err());
         }
     }
 

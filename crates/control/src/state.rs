@@ -46,6 +46,11 @@ pub fn environment(dir: &Path) -> Result<Option<Environment>, Error> {
     Ok(read(&dir.join(RECORD))?.map(|record| record.environment))
 }
 
+/// Returns where the control whose state lies in `dir` keeps its signing key.
+pub fn key_file(dir: &Path) -> PathBuf {
+    dir.join("control.key")
+}
+
 // === impl State ===
 
 impl State {
@@ -64,7 +69,7 @@ impl State {
 
     /// Returns where the signing key is kept.
     pub(crate) fn key_file(&self) -> PathBuf {
-        self.dir.join("control.key")
+        key_file(&self.dir)
     }
 
     /// Begins a life: the epoch is raised on disk before anyone hears of it.

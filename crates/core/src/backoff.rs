@@ -29,10 +29,13 @@ impl Backoff {
 
     /// Returns the wait for `attempt` with a draw of the operating system's randomness.
     pub fn jittered(&self, attempt: u32) -> Duration {
-        let draw =
-            getrandom::u32().map_or(0.5, |bits| f64::from(bits) / (f64::from(u32::MAX) + 1.0));
-        self.wait(attempt, draw)
+        self.wait(attempt, draw())
     }
+}
+
+/// Returns a uniform draw from `[0, 1)` of the operating system's randomness.
+pub fn draw() -> f64 {
+    getrandom::u32().map_or(0.5, |bits| f64::from(bits) / (f64::from(u32::MAX) + 1.0))
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub const PROBE: &str = "probe";
 /// message only names the job.
 pub const MAX_INLINE_BODY: usize = 64 << 10;
 
+/// Tenant of a job that works for the whole deployment. No token names it.
+pub const EVERY_TENANT: &str = "*";
+
 /// Which queue a job waits in. Lanes are separate queues, so a full one does not delay another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,6 +6,7 @@
 //! ops::serve(listener, ops::router(checks).merge(own_routes), stop).await;
 //! ```
 
+mod health;
 mod program;
 
 pub mod listen;

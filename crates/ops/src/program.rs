@@ -9,10 +9,16 @@ use tidegate_core::config::{self, Checked, EXIT_USAGE};
 use tidegate_core::shutdown::{self, Shutdown};
 use tidegate_core::telemetry::{self, LogConfig};
 
+use crate::health::{self, Health};
+
+/// Exit status for a process that can't be asked.
+const EXIT_UNREACHABLE: u8 = 2;
+
 /// Runs `tier` as the program `name`, until it ends or is told to.
 ///
-/// The words are `--config FILE [--check-config]`. Wrong words or a wrong configuration end with
-/// exit status 64 and every problem on standard error; a tier that can't run ends with 1.
+/// The words are `--config FILE [--check-config]`, or `--health HOST:PORT` to ask one that runs.
+/// Wrong words or a wrong configuration end with exit status 64 and every problem on standard error;
+/// a tier that can't run, or is not ready, ends with 1, one that can't be asked with 2.
 /// `process` tells how the process itself is to behave: its logs, and whether it has a supervisor.
 pub async fn program<C, F, E>(
     name: &str,
@@ -29,7 +35,12 @@ where
     let (path, check_only) = match words[..] {
         ["--config", path] => (path, false),
         ["--config", path, "--check-config"] | ["--check-config", "--config", path] => (path, true),
-        _ => return refuse(&format_args!("usage: {name} --config FILE [--check-config]")),
+        ["--health", address] => return health(address).await,
+        _ => {
+            return refuse(&format_args!(
+                "usage: {name} --config FILE [--check-config]\n       {name} --health HOST:PORT"
+            ));
+        }
     };
     let config: C = match config::load(Path::new(path)) {
         Ok(config) => config,
@@ -49,8 +60,20 @@ where
     ExitCode::FAILURE
 }
 
+async fn health(address: &str) -> ExitCode {
+    match health::ask(address).await {
+        Ok(Health::Ready) => ExitCode::SUCCESS,
+        Ok(Health::Unready(answer)) => tell(&answer, ExitCode::FAILURE),
+        Err(error) => tell(&error, ExitCode::from(EXIT_UNREACHABLE)),
+    }
+}
+
 fn refuse(problems: &dyn Display) -> ExitCode {
+    tell(problems, ExitCode::from(EXIT_USAGE))
+}
+
+fn tell(what: &dyn Display, exit: ExitCode) -> ExitCode {
     // Nothing is left to do when standard error itself is closed.
-    writeln!(std::io::stderr(), "{problems}").ok();
-    ExitCode::from(EXIT_USAGE)
+    writeln!(std::io::stderr(), "{what}").ok();
+    exit
 }

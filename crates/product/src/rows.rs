@@ -84,7 +84,7 @@ pub struct RowError {
 
 impl Rows {
     /// Returns no rows, ready to take those of a dataset.
-    pub(crate) fn of(dataset: &Dataset) -> Self {
+    pub fn of(dataset: &Dataset) -> Self {
         let columns = dataset.columns.iter().map(|column| Cells::of(column.kind)).collect();
         Self { columns, len: 0 }
     }
@@ -178,6 +178,20 @@ impl Rows {
     /// Adds a null to the row that is being built.
     pub(crate) fn push_null(&mut self, column: usize) {
         self.columns[column].push_null();
+    }
+
+    /// Adds a row as it is stored, one cell for each column. A cell that is not of its column's
+    /// kind, which none is, is taken for null.
+    pub fn push_row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
+        for (column, cell) in self.columns.iter_mut().zip(cells) {
+            match (&column, cell) {
+                (Cells::Text { .. }, Cell::Text(text)) => column.push_text(text),
+                (Cells::Int { .. }, Cell::Int(value)) => column.push_int(value),
+                (Cells::Float { .. }, Cell::Float(value)) => column.push_float(value),
+                _ => column.push_null(),
+            }
+        }
+        self.commit_row();
     }
 
     /// Takes back the cell of the row that is being built.

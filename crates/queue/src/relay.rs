@@ -10,7 +10,7 @@ use tidegate_core::outbox::{OutboxEntry, OutboxError, OutboxMessage, OutboxSourc
 use tidegate_core::shutdown::Shutdown;
 use tokio::time::timeout;
 
-use crate::SharedQueue;
+use crate::{QueueError, SharedQueue};
 
 /// Lines published and marked together.
 const BATCH: usize = 256;
@@ -69,6 +69,9 @@ pub async fn relay(source: Arc<dyn OutboxSource>, queue: SharedQueue, shutdown: 
 /// Publishes until nothing is pending.
 async fn empty(source: &Arc<dyn OutboxSource>, queue: &SharedQueue) -> Result<(), OutboxError> {
     loop {
+        // A broker that is away or takes nothing in must not be asked again and again, and what is
+        // read from the outbox meanwhile is read in vain.
+        queue.state().check()?;
         let entries = timeout(PATIENCE, source.pending(BATCH)).await??;
         let read = entries.len();
         if read > 0 {
@@ -103,14 +106,11 @@ async fn forward(
     }
     // Notices first: a reader waits for a purge, nobody waits for a single job.
     let heard = if notices.0.is_empty() { Ok(()) } else { queue.broadcast(&notices.1).await };
-    let published = if jobs.0.is_empty() { Ok(()) } else { queue.publish(&jobs.1).await };
     let mut sent = Vec::with_capacity(jobs.0.len() + notices.0.len());
     if heard.is_ok() {
         sent.append(&mut notices.0);
     }
-    if published.is_ok() {
-        sent.append(&mut jobs.0);
-    }
+    let published = publish(jobs, queue, &mut sent).await;
     crate::fail_point!("queue::confirmed");
     if !sent.is_empty() {
         timeout(PATIENCE, source.mark_sent(&sent)).await??;
@@ -118,6 +118,36 @@ async fn forward(
     heard?;
     published?;
     Ok(())
+}
+
+/// Publishes jobs and adds those to `sent` that the queue has confirmed.
+async fn publish(
+    (mut ids, jobs): (Vec<i64>, Vec<Job>),
+    queue: &SharedQueue,
+    sent: &mut Vec<i64>,
+) -> Result<(), QueueError> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    match queue.publish(&jobs).await {
+        Ok(()) => {
+            sent.append(&mut ids);
+            Ok(())
+        }
+        Err(error) if error.is_permanent() => {
+            let mut refused = Ok(());
+            // One of them can never be published, and must not hold up the others.
+            for (id, job) in ids.into_iter().zip(&jobs) {
+                match queue.publish(std::slice::from_ref(job)).await {
+                    Ok(()) => sent.push(id),
+                    Err(error) if error.is_permanent() => refused = Err(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            refused
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! `cargo bench -p tidegate-store -- [ROWS] [MINUTES]`: rows in all, and the minutes between two
 //! readings of a series (more minutes: more groups for as many rows). Rows arrive in the order of
 //! time in batches of 5 000, from 40 cities with 25 stations that measure 4 pollutants each.
+//!
+//! On SQLite, and then on PostgreSQL if `TIDEGATE_TEST_POSTGRES` is the URL of an empty database;
+//! what is left there can be dropped with the database.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -13,14 +16,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::backend::StoreBackend;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::Arm;
 use tidegate_product::contract::GroupPart;
 use tidegate_product::fold::Value;
 use tidegate_product::read::{GroupsPlan, Order, ReadPlan};
-use tidegate_store::{
-    Applied, NewBatch, NewToken, ReadRequest, SqliteStore, Store as _, StoredContract,
-};
+use tidegate_store::{Applied, NewBatch, NewToken, ReadRequest, SharedStore, StoredContract};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -37,7 +39,7 @@ const WINDOW: usize = 21;
 const TOGETHER: u64 = 4;
 
 struct Bench {
-    store: SqliteStore,
+    store: SharedStore,
     contract: Arc<StoredContract>,
     begin: Timestamp,
     tick: Duration,
@@ -54,10 +56,10 @@ struct Spent {
 // === impl Bench ===
 
 impl Bench {
-    async fn open(path: &std::path::Path, rows: u64, tick: Duration) -> Self {
+    async fn open(backend: &StoreBackend, rows: u64, tick: Duration) -> Self {
         let source = include_str!("../../../deploy/products/air.toml");
         let contract = tidegate_product::compile("air.toml", source).unwrap();
-        let store = SqliteStore::open(path).unwrap();
+        let store = tidegate_store::open(backend).await.unwrap();
         let now = Timestamp::now();
         let contract = store.apply_contract(&contract, now).await.unwrap();
         let ticks = (rows + TOGETHER * BATCH) / SERIES + 1;
@@ -215,14 +217,30 @@ fn print_figures(rows: u64, spent: &mut Spent) {
     );
 }
 
-#[tokio::main]
-async fn main() {
-    // `cargo bench` adds `--bench`.
-    let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
-    let rows = numbers.next().unwrap_or(1_000_000);
-    let tick = Duration::from_secs(60 * numbers.next().unwrap_or(5));
-    let dir = tempfile::tempdir().unwrap();
-    let bench = Bench::open(&dir.path().join("store.db"), rows, tick).await;
+/// Reads from several tasks at once, as an api does.
+async fn reads_at_once(bench: &Arc<Bench>) {
+    const TASKS: u32 = 8;
+    const TIMES: u32 = 2_000;
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let bench = Arc::clone(bench);
+            tokio::spawn(async move {
+                for _ in 0..TIMES {
+                    bench.read(24).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let each = f64::from(TASKS * TIMES) / started.elapsed().as_secs_f64();
+    println!("{TASKS} readers at once                {each:8.0} reads/s");
+}
+
+async fn run(backend: &StoreBackend, rows: u64, tick: Duration) {
+    let bench = Arc::new(Bench::open(backend, rows, tick).await);
     let marks = [100_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000];
     let mut spent = Spent::default();
     let batches = rows / BATCH;
@@ -240,4 +258,21 @@ async fn main() {
     let each = together.as_secs_f64() * 1e6 / (TOGETHER * BATCH) as f64;
     println!("{TOGETHER} batches in one commit: {each:.2} µs/row");
     bench.reads().await;
+    reads_at_once(&bench).await;
+}
+
+#[tokio::main]
+#[expect(clippy::disallowed_methods, reason = "how benches are told where the server is")]
+async fn main() {
+    // `cargo bench` adds `--bench`.
+    let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
+    let rows = numbers.next().unwrap_or(1_000_000);
+    let tick = Duration::from_secs(60 * numbers.next().unwrap_or(5));
+    let dir = tempfile::tempdir().unwrap();
+    println!("SQLite");
+    run(&StoreBackend::Sqlite(dir.path().join("store.db")), rows, tick).await;
+    if let Ok(url) = std::env::var("TIDEGATE_TEST_POSTGRES") {
+        println!("PostgreSQL");
+        run(&url.parse().unwrap(), rows, tick).await;
+    }
 }

@@ -14,6 +14,7 @@ mod identity;
 mod job;
 mod postgres;
 mod reading;
+mod reconcile;
 mod respond;
 mod sqlite;
 mod store;
@@ -45,6 +46,7 @@ pub use job::{
 };
 pub use postgres::PostgresStore;
 pub use reading::{GroupsPage, ReadAnswer, ReadRequest, Versions};
+pub use reconcile::{Drift, Reconcile, ReconcileRequest, ReconcileStep};
 pub use respond::{Looked, PUBLIC_TENANT, Rendered, RespondError, look, respond};
 pub use sqlite::SqliteStore;
 pub use store::Store;

@@ -21,6 +21,7 @@ mod canary;
 mod dead_letter;
 mod hot;
 mod job;
+mod reconcile;
 mod worker;
 
 mod backlog;

@@ -10,13 +10,15 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, Backlog, Canaries, Changes, Claim, DeadLetters, GroupsPage, Hold, HotKeys, JobStatus,
-    Jobs, NewBatch, NewToken, ReadAnswer, ReadRequest, StoreError, StoredContract, Swept, Token,
-    Versions, Workers,
+    Jobs, NewBatch, NewToken, ReadAnswer, ReadRequest, Reconcile, StoreError, StoredContract,
+    Swept, Token, Versions, Workers,
 };
 
 /// All that the tiers ask of the database.
 #[async_trait]
-pub trait Store: OutboxSource + Jobs + DeadLetters + HotKeys + Canaries + Workers {
+pub trait Store:
+    OutboxSource + Jobs + DeadLetters + HotKeys + Canaries + Workers + Reconcile
+{
     /// Returns the store's incarnation, part of every data sequence.
     fn incarnation(&self) -> &str;
 

@@ -24,3 +24,4 @@ pub(crate) mod redact;
 pub(crate) mod retention;
 
 pub(crate) mod plan;
+pub(crate) mod recompute;

@@ -16,14 +16,15 @@ const EVERY: Duration = Duration::from_secs(2);
 pub(crate) async fn run(queue: SharedQueue, shutdown: Shutdown) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = shutdown.cancelled() => return,
+    let mut blind = false;
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let depths = queue.depth().await;
+        if let (Err(error), false) = (&depths, blind) {
+            tracing::warn!(error = %error, "Queue's depth can't be read.");
         }
-        match queue.depth().await {
-            Ok(depths) => metrics().depths(&depths, Timestamp::now()),
-            Err(error) => tracing::warn!(error = %error, "Queue's depth could not be read."),
+        blind = depths.is_err();
+        if let Ok(depths) = depths {
+            metrics().depths(&depths, Timestamp::now());
         }
     }
 }

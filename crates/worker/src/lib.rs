@@ -1,4 +1,4 @@
-//! The worker tier: consume, apply, settle.
+//! The worker tier: consume, run, settle.
 //!
 //! Modules stand in the order in which a delivery meets them. **Invariant:** a delivery is
 //! acknowledged after its effects are committed, never before; a worker that dies at any point
@@ -6,21 +6,37 @@
 
 pub mod config;
 mod error;
-mod run;
+mod worker;
 
 mod consume;
+mod kinds;
+mod ledger;
+mod pace;
+mod slots;
 
-mod ingest;
+mod api;
+mod run;
 
+mod retry;
 mod settle;
 
-mod backlog;
-mod metrics;
+mod write_back;
+
+mod canary;
+mod dead_letters;
+mod heartbeat;
+mod notices;
 mod sweep;
+
+mod backlog;
+mod faults;
+mod metrics;
 
 pub use config::Config;
 pub use error::Error;
-pub use run::run;
+pub use worker::run;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,13 @@
-//! Brings back batches whose message was lost.
+//! Brings back what was forgotten: batches whose message was lost, jobs whose time has come, and
+//! those whose worker is gone.
 
 use std::time::Duration;
 
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::Lane;
 use tidegate_core::shutdown::Shutdown;
-use tidegate_queue::{Depths, Queue, SharedQueue};
-use tidegate_store::{SharedStore, Store, Swept};
+use tidegate_queue::{Depths, Queue, QueueError, SharedQueue};
+use tidegate_store::{SharedStore, Store, StoreError};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::metrics::metrics;
@@ -24,44 +25,48 @@ const PUBLISHING: Duration = Duration::from_secs(5);
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+enum Blind {
+    #[error("the queue could not be asked")]
+    Queue(#[from] QueueError),
+    #[error("the store could not be asked")]
+    Store(#[from] StoreError),
+    #[error("the store did not answer within {} s", PATIENCE.as_secs())]
+    TimedOut,
+}
+
 /// Sweeps until `shutdown`.
 pub(crate) async fn run(store: SharedStore, queue: SharedQueue, shutdown: Shutdown) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = shutdown.cancelled() => return,
+    let mut blind = false;
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let swept = shutdown.run_until_cancelled(sweep_all(store.as_ref(), queue.as_ref())).await;
+        let failed = swept.and_then(Result::err);
+        if let (Some(error), false) = (&failed, blind) {
+            tracing::warn!(error = %error, "Forgotten jobs can't be looked for.");
         }
-        // One look is bounded: the next follows at once as long as there is something to do.
-        while !sweep(store.as_ref(), queue.as_ref()).await.is_empty() && !shutdown.is_cancelled() {}
+        blind = failed.is_some();
     }
 }
 
-async fn sweep(store: &dyn Store, queue: &dyn Queue) -> Swept {
-    let depths = match queue.depth().await {
-        Ok(depths) => depths,
-        Err(error) => {
-            tracing::warn!(error = %error, "Waiting batches could not be looked for.");
-            return Swept::default();
+/// Looks until there is nothing to do: one look is bounded.
+async fn sweep_all(store: &dyn Store, queue: &dyn Queue) -> Result<(), Blind> {
+    loop {
+        let (depths, now) = (queue.depth().await?, Timestamp::now());
+        let looked = timeout(PATIENCE, store.sweep(forgotten_since(&depths, now), now)).await;
+        let swept = looked.map_err(|_| Blind::TimedOut)??;
+        metrics().swept(&swept);
+        if swept.requeued + swept.expired > 0 {
+            tracing::info!(
+                jobs.requeued = swept.requeued,
+                jobs.expired = swept.expired,
+                "Forgotten jobs were published again.",
+            );
         }
-    };
-    let now = Timestamp::now();
-    match timeout(PATIENCE, store.sweep(forgotten_since(&depths, now), now)).await {
-        Ok(Ok(swept)) => {
-            if swept.requeued > 0 {
-                metrics().swept(swept.requeued);
-                tracing::info!(batches = swept.requeued, "Waiting batches were published again.");
-            }
-            swept
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(error = %error, "Waiting batches could not be looked for.");
-            Swept::default()
-        }
-        Err(_) => {
-            tracing::warn!("Looking for waiting batches took too long.");
-            Swept::default()
+        if swept.is_empty() {
+            return Ok(());
         }
     }
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{Admin, Work, body, document};
 use crate::app::App;
 use crate::error::Refusal;
+use crate::faults;
 use crate::stack::routed;
 
 /// Most jobs of one request.
@@ -124,6 +125,7 @@ async fn put(
             NewJob { job: admin.job(app, work, now), run_at: None, idempotency_key: None }
         });
         app.store.enqueue(new.collect(), now).await?;
+        faults::point(faults::AFTER_OUTBOX_INSERT);
     }
     Ok((StatusCode::ACCEPTED, Json(Receipt { run, jobs })).into_response())
 }

@@ -1,5 +1,6 @@
 //! Fills a new data directory: product and admin token.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -64,7 +65,7 @@ pub(crate) async fn seed(
         StoreBackend::Postgres(url) => format!("the store {url} can't be opened"),
     })?;
     let product = apply_product(store.as_ref(), data, demo, now).await?;
-    let (token, minted) = admin_token(store.as_ref(), data, now).await?;
+    let (token, minted) = admin_token(store.as_ref(), data.root(), now).await?;
     Ok(Seeded { product, token, minted })
 }
 
@@ -98,12 +99,12 @@ async fn apply_product(
 }
 
 /// Returns the token of `cli.toml` if the store still knows it, else makes one.
-async fn admin_token(
+pub(crate) async fn admin_token(
     store: &dyn Store,
-    data: &DataDir,
+    data: &Path,
     now: Timestamp,
 ) -> anyhow::Result<(String, Minted)> {
-    if let Some(settings) = Settings::load(data.root())? {
+    if let Some(settings) = Settings::load(data)? {
         let known = store.find_token(&credential_digest(&settings.token)).await?;
         if known.is_some_and(|known| known.scopes.iter().any(|scope| scope == ADMIN)) {
             return Ok((settings.token, Minted::Before));

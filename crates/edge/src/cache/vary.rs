@@ -194,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_takes_anything_may_as_well_say_nothing() {
+        check("accept", &[], &[("accept", " */* ")], true);
+        check("accept", &[("accept", "*/*")], &[], true);
+        check("accept", &[("accept", "text/csv")], &[("accept", "*/*")], false);
+        check("accept", &[("accept", "*/*;q=0.5, text/csv")], &[], false);
+        let made_for = |accept| {
+            let response = headers(&[("vary", "accept, authorization")]);
+            let request = headers(&[("accept", accept), ("authorization", "Bearer a")]);
+            Selecting::take(&response, &request, AuthorizationField::InKey).unwrap()
+        };
+        assert!(made_for("*/*").is_plain());
+        assert!(!made_for("text/csv").is_plain());
+    }
+
+    #[test]
     fn a_credential_selects_but_is_not_kept() {
         let response = headers(&[("vary", "authorization, cookie")]);
         let request = headers(&[("authorization", "Bearer secret"), ("cookie", "id=secret")]);

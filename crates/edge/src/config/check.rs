@@ -171,11 +171,9 @@ fn check_governed(
     if control.is_none() {
         noted("control.address: write HOST:PORT".to_owned());
     }
-    let public_key = PublicKey::from_hex(&raw.public_key)
-        .map_err(|error| noted(format!("control.public_key: {error}")))
-        .ok();
+    let public_key = check_public_key(raw).map_err(noted).ok();
     if raw.project.is_empty() {
-        noted("control.project: must not be empty".to_owned());
+        problems.push("control.project: must not be empty".to_owned());
     }
     Some(Governed {
         queue: queue?,
@@ -185,6 +183,21 @@ fn check_governed(
         state: raw.state.clone(),
         arrows,
     })
+}
+
+/// The key may come from a file: where images are deployed, it is made after they were configured.
+fn check_public_key(raw: &RawControl) -> Result<PublicKey, String> {
+    let (key, text) = match (&raw.public_key, &raw.public_key_file) {
+        (Some(text), None) => ("public_key", text.clone()),
+        (None, Some(path)) => (
+            "public_key_file",
+            std::fs::read_to_string(path).map_err(|error| {
+                format!("control.public_key_file: {} can't be read: {error}", path.display())
+            })?,
+        ),
+        _ => return Err("control: name public_key or public_key_file".to_owned()),
+    };
+    PublicKey::from_hex(text.trim()).map_err(|error| format!("control.{key}: {error}"))
 }
 
 fn check_stand_alone(

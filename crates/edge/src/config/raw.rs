@@ -134,7 +134,9 @@ pub(super) struct RawControl {
     /// `HOST:PORT`.
     pub(super) address: String,
     /// 64 hex digits.
-    pub(super) public_key: String,
+    pub(super) public_key: Option<String>,
+    /// A file that holds them, instead.
+    pub(super) public_key_file: Option<PathBuf>,
     /// Name of the project.
     pub(super) project: String,
     /// Directory that keeps the last good routing document and plan.

@@ -133,3 +133,28 @@ upstream = "app"
         ],
     );
 }
+
+#[test]
+fn the_key_of_control_may_come_from_a_file() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    let governed = |keys: &str| {
+        let text = format!(
+            "queue = \"sqlite:q\"\n[listen]\nhttp = \"127.0.0.1:0\"\n\
+             [control]\naddress = \"c:1\"\nproject = \"p\"\nstate = \"s\"\n{keys}\n"
+        );
+        parse::<Config>("edge.toml", &text, [])
+    };
+    let file = format!("public_key_file = \"{}\"", key.path().display());
+    // The point of ed25519's base.
+    std::fs::write(key.path(), format!("58{}\n", "66".repeat(31))).unwrap();
+    assert!(matches!(governed(&file).unwrap().mode, Mode::Governed(_)));
+    std::fs::write(key.path(), "junk").unwrap();
+    for (keys, named) in [
+        (file.as_str(), "control.public_key_file:"),
+        ("public_key_file = \"/nowhere/key\"", "/nowhere/key can't be read"),
+        ("", "control: name public_key or public_key_file"),
+    ] {
+        let problems = governed(keys).unwrap_err().to_string();
+        assert!(problems.contains(named), "{named}: {problems}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Without its queue an edge serves, says so, and believes nothing from before once it is back.
 
 use tidegate_core::scope;
+use tidegate_queue::QueueState;
 
 use super::client::{request, send};
 use super::governed::{Deployment, read_at};
@@ -42,4 +43,22 @@ async fn while_revocations_can_not_be_heard_credentials_are_looked_up_again_and_
         deployment.api.count(scope::PATH) > first
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_keeps_no_edge_from_starting() {
+    let deployment = Deployment::new(|_| read_at(1, "a", "one")).await;
+    // Bound and closed again: nobody listens there.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("amqp://guest:guest@{}/none", listener.local_addr().unwrap());
+    drop(listener);
+    let queue = tidegate_queue::open(&url.parse().unwrap()).await.unwrap();
+    assert_ne!(queue.state(), QueueState::Connected);
+    let edge = deployment.starting_edge_on(queue, "edge_to_worker").await;
+    eventually(async || edge.get(PATH).await.status == 200).await;
+    edge.get(PATH).await.check("one", "hit");
+    let readiness = send(edge.private, request("GET", "/readyz", &[])).await;
+    assert_eq!(readiness.status, 503);
+    edge.shutdown.cancel();
+    edge.ended().await.unwrap();
 }

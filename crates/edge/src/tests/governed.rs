@@ -99,9 +99,13 @@ impl Deployment {
 
     /// Starts an edge on another queue.
     pub(super) async fn edge_on(&self, queue: SharedQueue, arrows: &str) -> TestEdge {
-        let edge = self.configured(&format!("[arrows]\n{arrows} = true\n"), queue).await;
+        let edge = self.starting_edge_on(queue, arrows).await;
         edge.ready().await;
         edge
+    }
+
+    pub(super) async fn starting_edge_on(&self, queue: SharedQueue, arrows: &str) -> TestEdge {
+        self.configured(&format!("[arrows]\n{arrows} = true\n"), queue).await
     }
 
     async fn starting_edge_with(&self, extra: &str) -> TestEdge {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use lapin::options::{BasicAckOptions, BasicCancelOptions};
+use lapin::options::BasicAckOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use tidegate_core::job::Lane;
 use tokio::time::timeout;
 
-use super::consumer::{Consuming, received};
+use super::consumer::Consuming;
 use super::envelope::Incoming;
 use super::link::Live;
 use super::{Shared, depth, topology};
@@ -78,11 +77,10 @@ async fn move_waiting(
         moved += forward(shared, &consuming, batch).await?;
     }
     // What is on its way here already would otherwise go back.
-    let tag = consuming.deliveries.tag();
-    live.within(consuming.channel.basic_cancel(tag, BasicCancelOptions::default())).await?;
+    consuming.cancel().await?;
     let mut late = Vec::new();
-    while let Some(message) = consuming.deliveries.next().await {
-        late.push(received(Some(message))?);
+    while let Ok(message) = consuming.next().await {
+        late.push(message);
     }
     if !late.is_empty() {
         moved += forward(shared, &consuming, late).await?;
@@ -94,8 +92,8 @@ async fn move_waiting(
 async fn batch(consuming: &mut Consuming) -> Result<Vec<lapin::message::Delivery>, QueueError> {
     let mut batch = Vec::new();
     while batch.len() < BATCH {
-        match timeout(IDLE, consuming.deliveries.next()).await {
-            Ok(message) => batch.push(received(message)?),
+        match timeout(IDLE, consuming.next()).await {
+            Ok(message) => batch.push(message?),
             Err(_) => break,
         }
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, message};
 use tidegate_core::backoff::Backoff;
@@ -36,9 +38,7 @@ type Copying = Pin<Box<dyn Future<Output = Vec<u64>> + Send>>;
 /// A consumer with a channel of its own.
 pub(super) struct AmqpConsumer {
     shared: Arc<Shared>,
-    live: Arc<Live>,
-    channel: Channel,
-    deliveries: lapin::Consumer,
+    consuming: Consuming,
     lane: Lane,
     arm: Arm,
     place: Arc<Place>,
@@ -57,7 +57,15 @@ pub(super) struct AmqpConsumer {
 pub(super) struct Consuming {
     pub(super) live: Arc<Live>,
     pub(super) channel: Channel,
-    pub(super) deliveries: lapin::Consumer,
+    deliveries: lapin::Consumer,
+    /// The stream says so once, and is silent afterwards.
+    ended: bool,
+}
+
+/// What a consumer waited for.
+enum Event {
+    Message(Box<message::Delivery>),
+    Copied(Vec<u64>),
 }
 
 // === impl Consuming ===
@@ -76,7 +84,47 @@ impl Consuming {
         let options = BasicConsumeOptions::default();
         let consuming = channel.basic_consume(queue, "".into(), options, arguments);
         let deliveries = live.within(consuming).await?;
-        Ok(Self { live, channel, deliveries })
+        Ok(Self { live, channel, deliveries, ended: false })
+    }
+
+    /// Waits for a message. Cancel safe.
+    ///
+    /// # Errors
+    /// The connection or the channel was lost, or the queue is gone.
+    pub(super) async fn next(&mut self) -> Result<message::Delivery, QueueError> {
+        if self.ended {
+            return Err(QueueError::Disconnected);
+        }
+        let message = self.deliveries.next().await;
+        self.received(message)
+    }
+
+    /// Returns a message that has come already.
+    pub(super) fn now(&mut self) -> Option<Result<message::Delivery, QueueError>> {
+        if self.ended {
+            return Some(Err(QueueError::Disconnected));
+        }
+        let message = self.deliveries.next().now_or_never()?;
+        Some(self.received(message))
+    }
+
+    /// Takes no more messages; those that are on their way still come, and then the end.
+    pub(super) async fn cancel(&self) -> Result<(), QueueError> {
+        let options = BasicCancelOptions::default();
+        self.live.within(self.channel.basic_cancel(self.deliveries.tag(), options)).await
+    }
+
+    fn received(
+        &mut self,
+        message: Option<lapin::Result<message::Delivery>>,
+    ) -> Result<message::Delivery, QueueError> {
+        match message {
+            Some(Ok(message)) => return Ok(message),
+            Some(Err(error)) => tracing::debug!(error = %error, "Consumer was lost."),
+            None => tracing::debug!("Consumer was ended by the broker."),
+        }
+        self.ended = true;
+        Err(QueueError::Disconnected)
     }
 }
 
@@ -89,16 +137,13 @@ impl AmqpConsumer {
         lane: Lane,
         place: Arc<Place>,
     ) -> Self {
-        let Consuming { live, channel, deliveries } = consuming;
         Self {
-            fence: next_fence(),
-            arm: if place.is_canary() { Arm::Canary } else { Arm::Stable },
             shared,
-            live,
-            channel,
-            deliveries,
+            consuming,
             lane,
+            arm: if place.is_canary() { Arm::Canary } else { Arm::Stable },
             place,
+            fence: next_fence(),
             ready: VecDeque::new(),
             unsettled: BTreeMap::new(),
             owed: Vec::new(),
@@ -139,32 +184,42 @@ impl AmqpConsumer {
         }
     }
 
-    /// Publishes copies that are owed, and acknowledges their originals. Cancel safe.
-    async fn pay(&mut self) {
-        while self.copying.is_some() || !self.owed.is_empty() {
-            if self.copying.is_none() {
-                let owed = std::mem::take(&mut self.owed);
-                self.copying = Some(copy(Arc::clone(&self.shared), owed));
-            }
-            let Some(copying) = &mut self.copying else { return };
-            let done = copying.await;
-            self.copying = None;
-            self.acknowledge(done.into_iter().collect()).await;
+    /// Lets copies that are owed go, unless others are under way.
+    fn start_copying(&mut self) {
+        if self.copying.is_none() && !self.owed.is_empty() {
+            let owed = std::mem::take(&mut self.owed);
+            self.copying = Some(copy(Arc::clone(&self.shared), owed));
         }
     }
 
-    /// Acknowledges deliveries. Failing means that they come again, and tells nobody anything: the
-    /// next call finds the consumer dead.
-    async fn acknowledge(&mut self, done: BTreeSet<u64>) {
-        for Ack { tag, multiple } in acks(self.unsettled.keys().copied(), &done) {
-            let options = BasicAckOptions { multiple };
-            if self.live.within(self.channel.basic_ack(tag, options)).await.is_err() {
-                break;
-            }
+    /// Publishes all copies that are owed, and acknowledges their originals. Cancel safe.
+    async fn pay(&mut self) {
+        self.start_copying();
+        while let Some(copying) = &mut self.copying {
+            let copied = copying.await;
+            self.copied(copied);
+            self.start_copying();
         }
+    }
+
+    /// Acknowledges the originals of copies that have arrived. Not to wait here keeps the callers
+    /// cancel safe: the frames are on their way.
+    fn copied(&mut self, originals: Vec<u64>) {
+        self.copying = None;
+        for Ack { tag, multiple } in self.settled(&originals.into_iter().collect()) {
+            let acknowledged = self.consuming.channel.basic_ack(tag, BasicAckOptions { multiple });
+            acknowledged.now_or_never();
+        }
+    }
+
+    /// Forgets deliveries, and returns what tells the broker. First this, so that none is told of
+    /// twice: that would end the channel.
+    fn settled(&mut self, done: &BTreeSet<u64>) -> Vec<Ack> {
+        let acks = acks(self.unsettled.keys().copied(), done);
         for tag in done {
-            self.forget(tag);
+            self.forget(*tag);
         }
+        acks
     }
 
     fn forget(&mut self, tag: u64) {
@@ -185,24 +240,25 @@ impl Consumer for AmqpConsumer {
     async fn next(&mut self) -> Result<Delivery, QueueError> {
         loop {
             // All that have come, so that they are counted and acknowledged together.
-            while let Some(Some(Ok(message))) = self.deliveries.next().now_or_never() {
-                self.receive(message);
+            while let Some(message) = self.consuming.now() {
+                self.receive(message?);
             }
             if let Some(delivery) = self.ready.pop_front() {
                 return Ok(delivery);
             }
-            if self.copying.is_some() || !self.owed.is_empty() {
-                let Self { deliveries, .. } = self;
-                let mut deliveries = deliveries.clone();
-                tokio::select! {
+            self.start_copying();
+            let event = match &mut self.copying {
+                Some(copying) => tokio::select! {
                     biased;
-                    message = deliveries.next() => self.receive(received(message)?),
-                    () = self.pay() => {}
-                }
-                continue;
+                    message = self.consuming.next() => Event::Message(Box::new(message?)),
+                    copied = copying => Event::Copied(copied),
+                },
+                None => Event::Message(Box::new(self.consuming.next().await?)),
+            };
+            match event {
+                Event::Message(message) => self.receive(*message),
+                Event::Copied(originals) => self.copied(originals),
             }
-            let message = self.deliveries.next().await;
-            self.receive(received(message)?);
         }
     }
 
@@ -225,20 +281,22 @@ impl Consumer for AmqpConsumer {
                 }
             }
         }
-        self.acknowledge(done).await;
+        // Failing means that they come again, and tells nobody anything.
+        let (live, channel) = (Arc::clone(&self.consuming.live), self.consuming.channel.clone());
+        for Ack { tag, multiple } in self.settled(&done) {
+            live.within(channel.basic_ack(tag, BasicAckOptions { multiple })).await.ok();
+        }
         for tag in released {
-            let options = BasicNackOptions { requeue: true, multiple: false };
-            self.live.within(self.channel.basic_nack(tag, options)).await.ok();
             self.forget(tag);
+            let options = BasicNackOptions { requeue: true, multiple: false };
+            live.within(channel.basic_nack(tag, options)).await.ok();
         }
         // Whoever settles has others to settle: a broker that takes nothing in must not hold it up.
-        if !self.owed.is_empty() && self.shared.publishing.state() == QueueState::Connected {
+        let copies = self.copying.is_some() || !self.owed.is_empty();
+        if copies && self.shared.publishing.state() == QueueState::Connected {
             timeout(COPYING, self.pay()).await.ok();
         }
-        if !self.channel.status().connected() {
-            return Err(QueueError::Disconnected);
-        }
-        Ok(())
+        if channel.status().connected() { Ok(()) } else { Err(QueueError::Disconnected) }
     }
 }
 
@@ -265,20 +323,6 @@ fn copy(shared: Arc<Shared>, owed: Vec<(u64, Outgoing)>) -> Copying {
         crate::fail_point!("queue::copied");
         tags
     })
-}
-
-/// A stream that ends was cancelled by the broker: its queue is gone.
-pub(super) fn received(
-    message: Option<lapin::Result<message::Delivery>>,
-) -> Result<message::Delivery, QueueError> {
-    match message {
-        Some(Ok(message)) => Ok(message),
-        Some(Err(error)) => {
-            tracing::debug!(error = %error, "Consumer was lost.");
-            Err(QueueError::Disconnected)
-        }
-        None => Err(QueueError::Disconnected),
-    }
 }
 
 fn draw() -> f64 {

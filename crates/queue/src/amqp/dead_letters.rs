@@ -1,18 +1,16 @@
 //! Hands out what was kept aside, by a worker or by the broker.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
 use tidegate_core::clock::{MICROS_PER_SECOND, Timestamp};
 use tidegate_core::job::Lane;
 
 use super::acks::{Ack, acks};
-use super::consumer::{Consuming, received};
+use super::consumer::Consuming;
 use super::envelope::Incoming;
 use super::headers::{self, DEATHS, name};
 use super::{Shared, next_fence};
@@ -37,7 +35,7 @@ impl AmqpDeadLetters {
 #[async_trait]
 impl DeadLetters for AmqpDeadLetters {
     async fn next(&mut self) -> Result<DeadDelivery, QueueError> {
-        let message = received(self.consuming.deliveries.next().await)?;
+        let message = self.consuming.next().await?;
         let tag = message.delivery_tag;
         self.unfiled.insert(tag);
         self.shared.count_letters(1);

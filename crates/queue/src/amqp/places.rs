@@ -12,7 +12,9 @@ const MAX_PLACES: usize = 1_024;
 
 /// The queues this process has consumed, by lane and release.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<BTreeMap<(Lane, Option<String>), Arc<Place>>>);
+pub(super) struct Places(Mutex<BTreeMap<Key, Arc<Place>>>);
+
+type Key = (Lane, Option<String>);
 
 /// One queue.
 #[derive(Debug)]

@@ -179,4 +179,15 @@ mod tests {
             assert_eq!(fitting.count(), 1, "{queue}");
         }
     }
+
+    #[test]
+    fn the_lines_for_those_who_set_policies_by_hand_say_the_same() {
+        let page = include_str!("../../../../docs/MESSAGES.md");
+        for Policy { name, pattern, definition } in policies(&Names::new("tidegate".to_owned())) {
+            let line = format!(
+                "rabbitmqctl set_policy --vhost / --apply-to queues {name} '{pattern}' '{definition}'"
+            );
+            assert!(page.contains(&line), "docs/MESSAGES.md lacks: {line}");
+        }
+    }
 }

@@ -93,8 +93,9 @@ impl Writer {
     pub(super) async fn run(mut self) {
         while let Some(calls) = self.gather().await {
             let ended = self.write(&calls).await;
-            if !matches!(&ended, Ok(ended) if ended.returned.is_empty()) {
-                // What comes late on the old channel must not be taken for the next group's.
+            if !matches!(&ended, Ok(ended) if ended.returned.is_empty() && !ended.refused) {
+                // What comes late on the old channel must not be taken for the next group's, and a
+                // channel that was refused once, because the queue's leader died, may be for ever.
                 self.channel = None;
             }
             answer(calls, &ended);

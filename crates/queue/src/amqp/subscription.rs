@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicAckOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, message};
@@ -11,7 +10,7 @@ use tidegate_core::notice::Notice;
 use uuid::Uuid;
 
 use super::Shared;
-use super::consumer::{Consuming, received};
+use super::consumer::Consuming;
 use super::envelope::Incoming;
 use super::headers::name;
 use super::holes::{Continuity, Holes};
@@ -85,8 +84,8 @@ impl AmqpSubscription {
                 // What was heard before goes with it: whoever hears of a hole starts anew.
                 None => missed = true,
             }
-            let Some(next) = self.notices.deliveries.next().now_or_never() else { break };
-            message = received(next)?;
+            let Some(next) = self.notices.now() else { break };
+            message = next?;
         }
         self.heard = Some(if missed { Heard::Missed } else { Heard::Notices(heard) });
         Ok(())
@@ -131,11 +130,11 @@ impl Subscription for AmqpSubscription {
         while self.heard.is_none() {
             tokio::select! {
                 biased;
-                message = self.dropped.deliveries.next() => {
-                    self.settling = Some(Settling::Dropped(received(message)?.delivery_tag));
+                message = self.dropped.next() => {
+                    self.settling = Some(Settling::Dropped(message?.delivery_tag));
                     self.heard = Some(Heard::Missed);
                 }
-                message = self.notices.deliveries.next() => self.read(received(message)?)?,
+                message = self.notices.next() => self.read(message?)?,
             }
         }
         self.settle().await?;

@@ -167,3 +167,22 @@ fn explain(what: &str, name: &ShortString, error: &lapin::Error) -> String {
     }
     format!("{what} '{name}' could not be declared: {text}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_people_lists_every_exchange_and_queue() {
+        let page = include_str!("../../../../docs/MESSAGES.md");
+        let names = Names::new("tidegate".to_owned());
+        for name in
+            exchanges(&names).into_iter().chain([names.dead_queue(), names.unrouted_queue()])
+        {
+            assert!(page.contains(&format!("`{name}`")), "docs/MESSAGES.md lacks {name}");
+        }
+        for rung in Rung::ALL {
+            assert!(page.contains(&format!("`{rung}`")), "docs/MESSAGES.md lacks {rung}");
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! What the relay promises.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tidegate_core::clock::Timestamp;
 use tidegate_core::job::Lane;
 use tokio::sync::Notify;
 
@@ -26,6 +27,7 @@ struct Refusing {
     queue: SqliteQueue,
     publishes: AtomicUsize,
     broadcasts: AtomicUsize,
+    blocked: AtomicBool,
 }
 
 // === impl Outbox ===
@@ -73,7 +75,8 @@ impl OutboxSource for Outbox {
 impl Refusing {
     fn new(queue: &SqliteQueue, publishes: usize, broadcasts: usize) -> Arc<Self> {
         let queue = queue.clone();
-        Arc::new(Self { queue, publishes: publishes.into(), broadcasts: broadcasts.into() })
+        let (publishes, broadcasts) = (publishes.into(), broadcasts.into());
+        Arc::new(Self { queue, publishes, broadcasts, blocked: AtomicBool::new(false) })
     }
 
     fn refuse(left: &AtomicUsize) -> Result<(), QueueError> {
@@ -120,6 +123,10 @@ impl Queue for Refusing {
     }
 
     fn state(&self) -> QueueState {
+        if self.blocked.load(Ordering::SeqCst) {
+            let (since, reason) = (Timestamp(0), "low on memory".to_owned());
+            return QueueState::Blocked { since, reason };
+        }
         self.queue.state()
     }
 }
@@ -186,4 +193,50 @@ async fn what_is_pending_at_shutdown_is_published_before_the_end() {
     assert!(outbox.is_empty());
     let mut consumer = consumer(&queue, Lane::Default, 1).await;
     assert_eq!(number(&take(&mut *consumer, 1).await[0]), 7);
+}
+
+#[tokio::test]
+async fn nothing_is_published_while_the_broker_is_blocked() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(&directory);
+    let (outbox, shutdown) = (Arc::new(Outbox::default()), Shutdown::new());
+    // Not one call to publish is allowed.
+    let blocked = Refusing::new(&queue, usize::MAX, usize::MAX);
+    blocked.blocked.store(true, Ordering::SeqCst);
+    outbox.put([OutboxMessage::Job(job(Lane::Default, 0)), OutboxMessage::Notice(notice(1))]);
+    let relaying = tokio::spawn(relay(
+        Arc::clone(&outbox) as Arc<dyn OutboxSource>,
+        Arc::clone(&blocked) as SharedQueue,
+        shutdown.clone(),
+    ));
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(blocked.publishes.load(Ordering::SeqCst), usize::MAX, "tried to publish");
+    assert_eq!(outbox.pending(10).await.unwrap().len(), 2);
+
+    let mut consumer = consumer(&queue, Lane::Default, 1).await;
+    blocked.publishes.store(0, Ordering::SeqCst);
+    blocked.broadcasts.store(0, Ordering::SeqCst);
+    blocked.blocked.store(false, Ordering::SeqCst);
+    assert_eq!(number(&take(&mut *consumer, 1).await[0]), 0);
+    shutdown.cancel();
+    soon(relaying).await.unwrap();
+    assert!(outbox.is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_can_never_be_published_holds_up_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(&directory);
+    let (outbox, shutdown) = (Arc::new(Outbox::default()), Shutdown::new());
+    let mut large = job(Lane::Default, 0);
+    large.body = "x".repeat(crate::MAX_MESSAGE).into();
+    let jobs = [job(Lane::Default, 1), large, job(Lane::Default, 2)];
+    outbox.put(jobs.map(OutboxMessage::Job));
+    shutdown.cancel();
+    let shared: SharedQueue = Arc::new(queue.clone());
+    soon(relay(Arc::clone(&outbox) as Arc<dyn OutboxSource>, shared, shutdown)).await;
+    let mut consumer = consumer(&queue, Lane::Default, 10).await;
+    let numbers: Vec<_> = take(&mut *consumer, 2).await.iter().map(number).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert_eq!(outbox.pending(10).await.unwrap().len(), 1);
 }

@@ -105,3 +105,44 @@ pub(crate) async fn tenants_share_nothing(engine: &dyn Engine) {
     assert_ne!(seq(TENANT).await.space, seq("zeta").await.space);
     assert_eq!(fixture.drift().await, 0);
 }
+
+pub(crate) async fn writers_of_the_same_groups_and_rows_lose_and_double_nothing(
+    engine: &dyn Engine,
+) {
+    write_the_same(&Fixture::new(engine).await).await;
+}
+
+/// Four writers, each on a store of its own.
+pub(crate) async fn write_the_same(fixture: &Fixture) {
+    let mut writers = Vec::new();
+    for writer in 0..4_i64 {
+        let (store, contract) = (fixture.other().await, Arc::clone(&fixture.contract));
+        writers.push(tokio::spawn(async move {
+            for number in 0..15 {
+                // Every row comes from two writers, in opposite orders; all are of few groups.
+                let row = |n: i64| {
+                    let id = (writer / 2 * 1_000 + number * 60 + n) % 1_500;
+                    row(id, if id % 3 == 0 { "bonn" } else { "oslo" }, id % 4, id)
+                };
+                let mut rows: Vec<_> = (0..60).map(row).collect();
+                if writer % 2 == 1 {
+                    rows.reverse();
+                }
+                let (one, two) = rows.split_at(30);
+                let batches = [batch(&contract, one), batch(&contract, two)];
+                let ids = [batches[0].id, batches[1].id];
+                for batch in batches {
+                    store.accept(batch, NOW).await.unwrap();
+                }
+                let claims = store.claim(&ids, NOW).await.unwrap();
+                let applied = store.apply(claims, NOW).await.unwrap().applied;
+                assert!(applied.iter().all(|it| matches!(it, Applied::Done(..))), "{applied:?}");
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(fixture.drift().await, 0);
+    assert_eq!(fixture.number("select count(*) from d_air_readings").await, 1_400);
+}

@@ -78,6 +78,16 @@ pub(super) fn value(row: &Row, column: usize) -> Result<Value, Fault> {
     Ok(value)
 }
 
+/// Returns a column of a result row without copying its text.
+pub(super) fn cell(row: &Row, column: usize) -> Result<Cell<'_>, Fault> {
+    let kind = row.columns().get(column).map_or(&Type::TEXT, |column| column.type_());
+    Ok(match *kind {
+        Type::INT8 => row.try_get::<_, Option<i64>>(column)?.map_or(Cell::Null, Cell::Int),
+        Type::FLOAT8 => row.try_get::<_, Option<f64>>(column)?.map_or(Cell::Null, Cell::Float),
+        _ => row.try_get::<_, Option<&str>>(column)?.map_or(Cell::Null, Cell::Text),
+    })
+}
+
 /// Returns whether a column of a result row is what was sent as a cell.
 pub(super) fn is(row: &Row, column: usize, cell: Cell<'_>) -> Result<bool, Fault> {
     Ok(match cell {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 use tidegate_core::clock::Timestamp;
 use tidegate_core::hot::{HotKey, HotReport, MAX_KEYS};
 
@@ -67,30 +68,30 @@ async fn record(
     let tags: Vec<&str> = reports.iter().map(|report| report.tags.as_str()).collect();
     let heats: Vec<f64> =
         reports.iter().map(|report| heat::add(None, report.requests, now)).collect();
+    let digests: Vec<Vec<u8>> = keys.iter().map(|key| Sha256::digest(key).to_vec()).collect();
     // One request now.
     let one = heat::add(None, 1, now);
     let rows = session
         .query(
             "with known as (
-               select key, tags from dp_hot where product = $1
-                 and sha256(convert_to(key, 'UTF8')) in (
-                   select sha256(convert_to(key, 'UTF8')) from unnest($2::text[]) as key)
+               select digest, tags from dp_hot where product = $1 and digest = any($9)
              ), kept as (
-               insert into dp_hot(product, key, tenant, document, tags, heat, reported_at)
-               select $1, key, tenant, document, tags, heat, $7
-               from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::float8[])
-                 with ordinality as report(key, tenant, document, tags, heat, no)
+               insert into dp_hot(product, key, digest, tenant, document, tags, heat, reported_at)
+               select $1, key, digest, tenant, document, tags, heat, $7
+               from unnest($2::text[], $9::bytea[], $3::text[], $4::text[], $5::text[],
+                   $6::float8[])
+                 with ordinality as report(key, digest, tenant, document, tags, heat, no)
                order by no
-               on conflict(product, sha256(convert_to(key, 'UTF8'))) do update
+               on conflict(product, digest) do update
                  set heat = $8::float8 + ln(power(2::float8, greatest(dp_hot.heat - $8, -1000))
                        + power(2::float8, greatest(excluded.heat - $8, -1000))) / ln(2::float8),
                    document = excluded.document, tags = excluded.tags,
                    reported_at = excluded.reported_at
-               returning no, key, tags
+               returning no, key, digest, tags
              )
-             select kept.no, kept.key from kept left join known on known.key = kept.key
+             select kept.no, kept.key from kept left join known on known.digest = kept.digest
              where known.tags is distinct from kept.tags",
-            &[&product, &keys, &tenants, &documents, &tags, &heats, &now.0, &one],
+            &[&product, &keys, &tenants, &documents, &tags, &heats, &now.0, &one, &digests],
         )
         .await?;
     let mut changed = HashMap::new();

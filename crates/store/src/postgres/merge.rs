@@ -25,14 +25,18 @@ pub(super) async fn merge(
     tenant: &str,
     deltas: &[Delta],
 ) -> Result<(), Fault> {
-    let columns = Columns { contract, view };
-    let rows: Vec<i64> = deltas.iter().map(|delta| delta.rows).collect();
-    let groups = columns.groups(deltas);
-    let stored = columns.stored(deltas);
-    let mut params: Vec<Param<'_>> = vec![&tenant, &rows];
-    params.extend(groups.iter().chain(&stored).map(Array::param));
-    session.execute(&columns.merge_text(), &params).await?;
-    Ok(())
+    Columns { contract, view }.upsert(session, tenant, deltas, Upsert::Add).await
+}
+
+/// What becomes of a group that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upsert {
+    /// The delta is added to it.
+    Add,
+    /// The delta takes its place.
+    Overwrite,
+    /// It stays as it is.
+    Keep,
 }
 
 /// Finds the group whose number would leave its range, for the message.
@@ -44,7 +48,7 @@ pub(super) async fn find_overflow(
     deltas: &[Delta],
 ) -> Result<Option<Overflow>, Fault> {
     let columns = Columns { contract, view };
-    let groups = columns.groups(deltas);
+    let groups = columns.groups(deltas.iter().map(|delta| delta.group.as_slice()));
     let mut params: Vec<Param<'_>> = vec![&tenant];
     params.extend(groups.iter().map(Array::param));
     for row in session.query(&columns.found_text(), &params).await? {
@@ -65,14 +69,31 @@ pub(super) async fn find_overflow(
 }
 
 /// Columns of a view.
-struct Columns<'a> {
-    contract: &'a Contract,
-    view: &'a View,
+pub(super) struct Columns<'a> {
+    pub(super) contract: &'a Contract,
+    pub(super) view: &'a View,
 }
 
 // === impl Columns ===
 
 impl Columns<'_> {
+    /// Writes deltas in the order given.
+    pub(super) async fn upsert(
+        &self,
+        session: &Session<'_>,
+        tenant: &str,
+        deltas: &[Delta],
+        upsert: Upsert,
+    ) -> Result<(), Fault> {
+        let rows: Vec<i64> = deltas.iter().map(|delta| delta.rows).collect();
+        let groups = self.groups(deltas.iter().map(|delta| delta.group.as_slice()));
+        let stored = self.stored(deltas);
+        let mut params: Vec<Param<'_>> = vec![&tenant, &rows];
+        params.extend(groups.iter().chain(&stored).map(Array::param));
+        session.execute(&self.upsert_text(upsert), &params).await?;
+        Ok(())
+    }
+
     fn part(&self, part: GroupPart) -> String {
         part_column(self.contract, self.view, part)
     }
@@ -89,13 +110,39 @@ impl Columns<'_> {
         stored_type(self.contract.dataset_of(self.view), stored)
     }
 
-    fn groups<'d>(&self, deltas: &'d [Delta]) -> Vec<Array<'d>> {
+    /// Returns the names of groups as columns.
+    pub(super) fn groups<'d>(
+        &self,
+        groups: impl ExactSizeIterator<Item = &'d [Value]> + Clone,
+    ) -> Vec<Array<'d>> {
         let array = |(position, part)| {
-            let mut array = Array::of(self.part_kind(part), deltas.len());
-            deltas.iter().for_each(|delta| array.push_value(&delta.group[position]));
+            let mut array = Array::of(self.part_kind(part), groups.len());
+            groups.clone().for_each(|group| array.push_value(&group[position]));
             array
         };
         parts(self.view).into_iter().enumerate().map(array).collect()
+    }
+
+    /// Returns the columns of groups' names, and as many arrays that begin with a parameter.
+    pub(super) fn named(&self, first: usize) -> (String, String) {
+        let (mut columns, mut arrays) = (String::new(), String::new());
+        for (position, part) in parts(self.view).into_iter().enumerate() {
+            let comma = if position == 0 { "" } else { ", " };
+            let kind = cell_type(self.part_kind(part));
+            // Writing to a string does not fail.
+            write!(columns, "{comma}{}", self.part(part)).ok();
+            write!(arrays, "{comma}${}::{kind}[]", first + position).ok();
+        }
+        (columns, arrays)
+    }
+
+    /// Returns the condition that a group of `kept` is that of `named`, for `and`.
+    pub(super) fn same(&self, named: &str) -> String {
+        parts(self.view).into_iter().fold(String::new(), |mut text, part| {
+            let name = self.part(part);
+            write!(text, " and kept.{name} = {named}.{name}").ok();
+            text
+        })
     }
 
     fn stored<'d>(&self, deltas: &'d [Delta]) -> Vec<Array<'d>> {
@@ -111,8 +158,8 @@ impl Columns<'_> {
         self.view.stored.iter().enumerate().map(array).collect()
     }
 
-    /// Returns the statement that merges deltas.
-    fn merge_text(&self) -> String {
+    /// Returns the statement that writes deltas.
+    fn upsert_text(&self, upsert: Upsert) -> String {
         let mut columns = String::from("_rows");
         let mut arrays = String::from("$2::bigint[]");
         let mut push = |column: &str, kind: &str, number: usize| {
@@ -133,49 +180,45 @@ impl Columns<'_> {
             "insert into {} as kept(_tenant, {columns})
              select $1, {columns} from unnest({arrays}) with ordinality as delta({columns}, _no)
              order by _no
-             on conflict({}) do update set _rows = kept._rows + excluded._rows",
+             on conflict({}) do ",
             view_name(self.contract, self.view),
             path_columns(self.contract, self.view, &storage_order(self.view)),
         );
+        if upsert == Upsert::Keep {
+            text.push_str("nothing");
+            return text;
+        }
+        let overwrite = upsert == Upsert::Overwrite;
+        text.push_str("update set _rows = ");
+        text.push_str(if overwrite { "excluded._rows" } else { "kept._rows + excluded._rows" });
         for &stored in &self.view.stored {
             let column = self.stored_column(stored);
-            match stored {
-                Stored::Count(_) | Stored::Sum(_) => {
-                    write!(text, ", {column} = kept.{column} + excluded.{column}")
-                }
+            let new = format!("excluded.{column}");
+            let value = match stored {
+                _ if overwrite => new,
+                Stored::Count(_) | Stored::Sum(_) => format!("kept.{column} + {new}"),
                 // These pass over null: a group that had no value takes the new one.
-                Stored::Min(_) => {
-                    write!(text, ", {column} = least(kept.{column}, excluded.{column})")
-                }
-                Stored::Max(_) => {
-                    write!(text, ", {column} = greatest(kept.{column}, excluded.{column})")
-                }
-            }
-            .ok();
+                Stored::Min(_) => format!("least(kept.{column}, {new})"),
+                Stored::Max(_) => format!("greatest(kept.{column}, {new})"),
+            };
+            write!(text, ", {column} = {value}").ok();
         }
         text
     }
 
     /// Returns the statement that finds the groups of deltas as they are stored.
     fn found_text(&self) -> String {
-        let mut columns = String::new();
-        let mut arrays = String::new();
-        let mut condition = String::new();
-        for (position, part) in parts(self.view).into_iter().enumerate() {
-            let (name, comma) = (self.part(part), if position == 0 { "" } else { ", " });
-            write!(columns, "{name}, ").ok();
-            write!(arrays, "{comma}${}::{}[]", position + 2, cell_type(self.part_kind(part))).ok();
-            write!(condition, " and kept.{name} = delta.{name}").ok();
-        }
+        let (columns, arrays) = self.named(2);
         let mut stored = String::new();
         for &aggregate in &self.view.stored {
             write!(stored, ", kept.{}", self.stored_column(aggregate)).ok();
         }
         format!(
             "select _no, kept._rows{stored}
-             from unnest({arrays}) with ordinality as delta({columns}_no)
-             join {} as kept on kept._tenant = $1{condition}",
-            view_name(self.contract, self.view)
+             from unnest({arrays}) with ordinality as delta({columns}, _no)
+             join {} as kept on kept._tenant = $1{}",
+            view_name(self.contract, self.view),
+            self.same("delta"),
         )
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Connect, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
 use deadpool_postgres::{Manager, TimeoutType};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::ToSql;
@@ -168,6 +168,12 @@ impl Session<'_> {
         self.batch("begin").await
     }
 
+    /// Begins a transaction that sees one state of the database, and changes none.
+    pub(super) async fn begin_snapshot(&self) -> Result<(), Fault> {
+        self.in_transaction.store(true, Ordering::Relaxed);
+        self.batch("begin isolation level repeatable read read only").await
+    }
+
     pub(super) async fn commit(self) -> Result<(), Fault> {
         self.batch("commit").await?;
         self.in_transaction.store(false, Ordering::Relaxed);
@@ -181,6 +187,25 @@ impl Session<'_> {
             client.query(&statement, params).await
         })
         .await
+    }
+
+    /// Hands over rows one by one, as they come: there may be more than fit into memory.
+    pub(super) async fn each(
+        &self,
+        text: &str,
+        params: &[Param<'_>],
+        mut take: impl FnMut(Row) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let client = self.client();
+        let rows = self.run(async {
+            let statement = client.prepare_cached(text).await?;
+            client.query_raw(&statement, params.iter().copied()).await
+        });
+        let mut rows = std::pin::pin!(rows.await?);
+        while let Some(row) = self.run(rows.try_next()).await? {
+            take(row)?;
+        }
+        Ok(())
     }
 
     pub(super) async fn query_opt(

@@ -65,7 +65,11 @@ pub(super) fn next_seq(sql: &Connection, space: Space<'_>) -> Result<i64, StoreE
     Ok(current_seq(sql, space)? + 1)
 }
 
-fn take_seq(sql: &Connection, space: Space<'_>, now: Timestamp) -> Result<i64, StoreError> {
+pub(super) fn take_seq(
+    sql: &Connection,
+    space: Space<'_>,
+    now: Timestamp,
+) -> Result<i64, StoreError> {
     Ok(sql
         .prepare_cached(
             "insert into dp_seq values(?1, ?2, 1, ?3)
@@ -75,7 +79,7 @@ fn take_seq(sql: &Connection, space: Space<'_>, now: Timestamp) -> Result<i64, S
         .query_row((space.tenant, space.product, now.0), |row| row.get(0))?)
 }
 
-fn touch(sql: &Connection, tags: &BTreeSet<String>, seq: i64) -> Result<(), StoreError> {
+pub(super) fn touch(sql: &Connection, tags: &BTreeSet<String>, seq: i64) -> Result<(), StoreError> {
     let mut upsert = sql.prepare_cached(
         "insert into dp_tag values(?1, ?2) on conflict do update set version = excluded.version",
     )?;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use tidegate_product::contract::{Contract, GroupPart, View};
 use tidegate_product::error::Overflow;
-use tidegate_product::fold::{self, Delta};
+use tidegate_product::fold::{self, Delta, Value};
 use tidegate_product::rows::Rows;
 
 /// New rows of one batch.
@@ -40,10 +40,13 @@ pub(crate) fn deltas(
         let selected = batch.new.iter().map(|&row| row as usize);
         folded.append(&mut fold::fold(view, dataset, batch.rows, selected)?);
     }
-    let order: Vec<usize> =
-        storage_order(view).into_iter().map(|part| view.position_of(part)).collect();
+    merged(view, folded)
+}
+
+/// Sorts deltas in [`storage_order`], and merges those of one group.
+pub(crate) fn merged(view: &View, mut folded: Vec<Delta>) -> Result<Vec<Delta>, Overflow> {
     // Stable, because that is quick where parts are in order already, as those of one bucket are.
-    folded.sort_by(|left, right| compare(&order, left, right));
+    folded.sort_by(|left, right| compare_groups(view, &left.group, &right.group));
     let mut merged: Vec<Delta> = Vec::with_capacity(folded.len());
     for delta in folded {
         match merged.last_mut() {
@@ -54,7 +57,9 @@ pub(crate) fn deltas(
     Ok(merged)
 }
 
-fn compare(order: &[usize], left: &Delta, right: &Delta) -> Ordering {
-    let mut parts = order.iter().map(|&part| left.group[part].order(&right.group[part]));
+/// Compares groups of a view in [`storage_order`].
+pub(crate) fn compare_groups(view: &View, left: &[Value], right: &[Value]) -> Ordering {
+    let parts = storage_order(view).into_iter().map(|part| view.position_of(part));
+    let mut parts = parts.map(|part| left[part].order(&right[part]));
     parts.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }

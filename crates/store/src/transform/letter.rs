@@ -14,14 +14,13 @@ const OTHER: &str = "other";
 /// Longest code.
 const MAX_CODE: usize = 32;
 
+/// Letters decided about in one transaction.
+const STEP: usize = 64;
 /// Longest reason, and longest line of an error chain, in bytes.
 const MAX_TEXT: usize = 4 << 10;
 
 /// Most lines of an error chain that are kept: the outermost.
 const MAX_CHAIN: usize = 16;
-
-/// Letters decided about in one transaction.
-const STEP: usize = 64;
 
 /// A letter with all that can be made of it before the transaction.
 #[derive(Clone, Debug)]

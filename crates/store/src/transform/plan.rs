@@ -7,7 +7,7 @@ use tidegate_product::read::{GroupsPlan, Order, RowsPlan};
 use crate::GroupsPage;
 use crate::transform::effects::storage_order;
 use crate::transform::names::{
-    dataset_table, key_columns, part_column, parts, quoted, stored_column, view_table,
+    dataset_table, fitted, key_columns, part_column, parts, quoted, stored_column, view_table,
 };
 
 /// The column that counts a group's rows.
@@ -116,6 +116,86 @@ pub(crate) fn rows(dialect: Dialect, contract: &Contract, tenant: &str, plan: &R
     query.finish(&order, plan.limit)
 }
 
+/// Which part of a view is looked at: one bucket, given by its start, or all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// One bucket.
+    Bucket(i64),
+    /// All groups.
+    Whole,
+}
+
+/// Returns the statement that reads all groups of a part, in the order of the primary key.
+pub(crate) fn groups_of(
+    dialect: Dialect,
+    contract: &Contract,
+    tenant: &str,
+    view: &View,
+    part: Part,
+) -> Query {
+    let columns = Columns { contract, view };
+    let mut query = columns.select(dialect, tenant);
+    if let Part::Bucket(bucket) = part {
+        let bucket = query.value(Value::Int(bucket));
+        query.push(&format!(" and _bucket = {bucket}"));
+    }
+    let order: Vec<String> =
+        storage_order(view).into_iter().map(|part| columns.part(part)).collect();
+    query.ordered(&order)
+}
+
+/// Returns the statement that reads all rows that count in a part, filtered or not.
+pub(crate) fn rows_of(
+    dialect: Dialect,
+    contract: &Contract,
+    tenant: &str,
+    view: &View,
+    part: Part,
+) -> Query {
+    let dataset = contract.dataset_of(view);
+    let column = |position: usize| quoted(&dataset.columns[position].name);
+    let columns: Vec<String> = (0..dataset.columns.len()).map(column).collect();
+    let mut query = Query::new(dialect, &columns, &dataset_table(&contract.name, dataset));
+    let tenant = query.value(Value::Text(tenant.to_owned()));
+    query.push(&format!("_tenant = {tenant}"));
+    if let (Part::Bucket(start), Some(bucket)) = (part, view.bucket) {
+        let end = query.value(Value::Int(start.saturating_add(bucket.every_us)));
+        let start = query.value(Value::Int(start));
+        let time = column(bucket.column);
+        query.push(&format!(" and {time} >= {start} and {time} < {end}"));
+    }
+    query
+}
+
+/// Returns the statement that finds the first bucket of a view from a time on, the first row from
+/// then on, and the last bucket and row of all.
+pub(crate) fn ends(
+    dialect: Dialect,
+    contract: &Contract,
+    tenant: &str,
+    view: &View,
+    from: i64,
+) -> Query {
+    let dataset = contract.dataset_of(view);
+    let time = quoted(&dataset.columns[dataset.time].name);
+    let (tenant_is, from_is) = (dialect.parameter(1), dialect.parameter(2));
+    let groups = dialect.table(&view_table(&contract.name, view));
+    let rows = dialect.table(&dataset_table(&contract.name, dataset));
+    let text = format!(
+        "select
+           (select min(_bucket) from {groups} where _tenant = {tenant_is} and _bucket >= {from_is}),
+           (select min({time}) from {rows} where _tenant = {tenant_is} and {time} >= {from_is}),
+           (select max(_bucket) from {groups} where _tenant = {tenant_is}),
+           (select max({time}) from {rows} where _tenant = {tenant_is})"
+    );
+    Query {
+        dialect,
+        text,
+        values: vec![Value::Text(tenant.to_owned()), Value::Int(from)],
+        width: 4,
+    }
+}
+
 /// Columns of a view.
 struct Columns<'a> {
     contract: &'a Contract,
@@ -170,6 +250,14 @@ impl Dialect {
         }
     }
 
+    /// Writes the name of a table.
+    fn table(self, name: &str) -> String {
+        match self {
+            Self::Sqlite => quoted(name),
+            Self::Postgres => quoted(&fitted(name)),
+        }
+    }
+
     /// Says that few rows fulfil a condition. Without statistics SQLite believes that the first
     /// column of an index, our tenant, leaves ten rows, and that further ones hardly help: it would
     /// not look at a second index.
@@ -208,12 +296,17 @@ impl Query {
         self.text.push_str(part);
     }
 
-    fn finish(mut self, order: &[String], limit: usize) -> Self {
+    fn ordered(mut self, order: &[String]) -> Self {
         if !order.is_empty() {
             self.push(&format!(" order by {}", order.join(", ")));
         }
-        let limit = self.value(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
-        self.push(&format!(" limit {limit}"));
         self
+    }
+
+    fn finish(self, order: &[String], limit: usize) -> Self {
+        let mut query = self.ordered(order);
+        let limit = query.value(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
+        query.push(&format!(" limit {limit}"));
+        query
     }
 }

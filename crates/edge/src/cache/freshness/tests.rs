@@ -170,3 +170,20 @@ fn a_clock_that_steps_back_makes_nothing_stale() {
     let metadata = measure(&[("cache-control", "max-age=10")]);
     assert_eq!(metadata.freshness(DATE_AT.before(Duration::from_secs(60))), Freshness::Fresh);
 }
+
+#[test]
+fn a_worker_has_as_long_as_the_response_may_be_served_stale() {
+    let control = ("cache-control", "s-maxage=60, stale-while-revalidate=300");
+    let metadata = measure(&[control]);
+    for (now, left) in [(0, 300), (60, 300), (70, 290), (360, 0), (999, 0)] {
+        assert_eq!(metadata.revalidation_window(at(now)).as_secs(), left, "{now}");
+    }
+}
+
+#[test]
+fn of_two_responses_the_one_that_was_right_later_is_younger() {
+    let new = measure(&[("cache-control", "s-maxage=60")]);
+    let old = measure(&[("cache-control", "s-maxage=60"), ("age", "5")]);
+    assert!(new.is_younger_than(&old));
+    assert!(!old.is_younger_than(&new) && !new.is_younger_than(&new));
+}

@@ -122,3 +122,67 @@ fn a_repeated_check_within_a_generation_reads_no_mark() {
     purge(&tags, &at("k", 5), &["b"]);
     assert!(tags.is_purged(&links));
 }
+
+fn rendered(seconds: u64) -> Began {
+    Began::Rendered(NOW.after(Duration::from_secs(seconds)))
+}
+
+#[test]
+fn what_was_rendered_elsewhere_about_a_missed_purge_needs_proof_that_it_saw_it() {
+    let tags = Tags::new();
+    tags.invalidate_all(NOW);
+    let link = |seq, began| tags.link(&response("a", Some(&at("k", seq))), began).map(|_| ());
+    assert_eq!(link(7, rendered(1)), Err(Refused::Outdated));
+    // Long enough afterwards for any two clocks.
+    assert_eq!(link(7, rendered(2)), Ok(()));
+    // No older than what was asked for afterwards.
+    assert_eq!(link(8, tags.begin()), Ok(()));
+    assert_eq!(link(7, rendered(0)), Err(Refused::Outdated));
+    assert_eq!(link(8, rendered(0)), Ok(()));
+    tags.invalidate_product(&space("k"), NOW);
+    assert_eq!(link(9, rendered(0)), Err(Refused::Outdated));
+}
+
+#[test]
+fn what_was_rendered_elsewhere_tells_of_no_new_incarnation() {
+    let tags = Tags::new();
+    let link = |incarnation, began| tags.link(&response("a", Some(&at(incarnation, 7))), began);
+    let stored = link("k2", tags.begin()).unwrap();
+    // A late message of the store before its restore.
+    assert_eq!(link("k1", rendered(9)).map(|_| ()), Err(Refused::Outdated));
+    assert!(!tags.is_purged(&stored));
+    assert!(link("k2", tags.begin()).is_ok());
+}
+
+#[test]
+fn what_was_rendered_elsewhere_without_a_position_is_refused() {
+    let tags = Tags::new();
+    let linked = tags.link(&response("a", None), rendered(9)).map(|_| ());
+    assert_eq!(linked, Err(Refused::Unreadable));
+}
+
+#[test]
+fn a_doubt_outranks_what_is_older_until_something_newer_comes() {
+    let tags = Tags::new();
+    let link = |seq| tags.link(&response("a", Some(&at("k", seq))), tags.begin()).unwrap();
+    let stored = link(4);
+    assert!(!tags.doubt(&stored, &at("k", 4)) && !stored.is_doubted());
+    assert!(!tags.doubt(&stored, &at("k9", 6)) && !stored.is_doubted());
+    assert!(tags.doubt(&stored, &at("k", 6)) && stored.is_doubted());
+    assert!(stored.outranks(&link(5)));
+    assert!(!stored.outranks(&link(6)));
+    assert!(!tags.is_purged(&stored));
+}
+
+#[test]
+fn positions_of_a_space_that_is_over_count_for_nothing() {
+    let tags = Tags::new();
+    let link = |seq| tags.link(&response("a", Some(&at("k", seq))), tags.begin()).unwrap();
+    let (before, also_before) = (link(9), link(3));
+    assert!(before.outranks(&also_before));
+    tags.invalidate_product(&space("k"), NOW);
+    let after = link(5);
+    assert!(!before.outranks(&after));
+    // It was on its way when the product was invalidated.
+    assert!(after.outranks(&before));
+}

@@ -88,15 +88,16 @@ create index dp_dead_job on dp_dead(job) where job is not null;
 create table dp_hot(
   no bigint generated always as identity primary key,
   product text collate "C" not null,
-  key text collate "C" not null,
+  key text not null,
+  -- SHA-256: a key may be longer than an index takes.
+  digest bytea not null,
   tenant text collate "C" not null,
   document text not null,
   tags text not null,
   heat double precision not null,
-  reported_at bigint not null
+  reported_at bigint not null,
+  unique(product, digest)
 );
--- By digest: a key may be longer than an index takes.
-create unique index dp_hot_key on dp_hot(product, sha256(convert_to(key, 'UTF8')));
 create index dp_hot_heat on dp_hot(product, heat);
 create table dp_hot_tag(
   tag text collate "C" not null,

@@ -55,13 +55,6 @@ async fn a_database_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_can_t_encrypt_is_refused_where_that_is_required() {
-    let error = refusal(&changed(|url| url.set_query(Some("sslmode=require")))).await;
-    let text = chain(&error);
-    assert!(text.contains("TLS"), "{text}");
-}
-
-#[tokio::test]
 async fn a_schema_of_a_newer_build_is_refused() {
     let fixture = Fixture::new(&Server).await;
     fixture.write("update dp_meta set schema = 99").await;

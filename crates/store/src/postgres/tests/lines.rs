@@ -1,8 +1,10 @@
 //! Lines of the outbox among several processes.
 
+use std::sync::Arc;
+
 use super::{Database, Server};
 use crate::Store as _;
-use crate::conformance::{Fixture, row};
+use crate::conformance::{Fixture, NOW, PRODUCT, compile, row};
 
 #[tokio::test]
 async fn a_line_of_another_process_is_left_to_its_relay_for_a_while() {
@@ -22,15 +24,15 @@ async fn a_name_that_the_server_would_cut_is_shortened_by_us() {
     let database = Database::new().await;
     let store = database.store().await;
     let long = "a_name_of_forty_eight_bytes_which_is_the_longest";
-    let source = crate::conformance::PRODUCT
+    let source = PRODUCT
         .replace("view.city_hour]", &format!("view.{long}]"))
         .replace("view = \"city_hour\"", &format!("view = \"{long}\""))
-        .replace("view.kind_day]", &format!("view.{}2]", &long[..47]));
-    let contract = crate::conformance::compile(&source);
-    store.apply_contract(&contract, crate::conformance::NOW).await.unwrap();
+        .replace("view.kind_day]", "view.a_name_of_forty_eight_bytes_which_is_the_longes2]");
+    let contract = compile(&source);
+    store.apply_contract(&contract, NOW).await.unwrap();
     let fixture = Fixture {
         contract: store.contracts().await.unwrap().remove(0),
-        store: std::sync::Arc::new(store),
+        store: Arc::new(store),
         place: Box::new(database),
     };
     fixture.ingest(&[row(1, "oslo", 1, 1)]).await;

@@ -1,42 +1,16 @@
 //! Which batches share a transaction.
 
-use std::collections::HashMap;
-
 use tidegate_store::Claim;
-use uuid::Uuid;
-
-use super::Ticket;
 
 /// Rows applied in one transaction, unless one batch has more: some 50 ms of work, for which every
 /// other writer waits.
 const MAX_ROWS: usize = 16_000;
 
-/// Claimed batches and the deliveries that asked for them.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) claims: Vec<Claim>,
-    pub(crate) tickets: Vec<Ticket>,
-}
-
-/// Cuts claims into groups, in order; returns also the tickets of batches that were not claimed.
-pub(super) fn form(claims: Vec<Claim>, tickets: Vec<Ticket>) -> (Vec<Group>, Vec<Ticket>) {
+/// Cuts claims into groups, in order.
+pub(super) fn form(claims: Vec<Claim>) -> Vec<Vec<Claim>> {
     let sizes: Vec<usize> = claims.iter().map(|claim| claim.rows.len()).collect();
     let mut claims = claims.into_iter();
-    let mut groups = Vec::new();
-    let mut group_of: HashMap<Uuid, usize> = HashMap::new();
-    for size in cut(&sizes, MAX_ROWS) {
-        let claims: Vec<Claim> = claims.by_ref().take(size).collect();
-        group_of.extend(claims.iter().map(|claim| (claim.id, groups.len())));
-        groups.push(Group { claims, tickets: Vec::new() });
-    }
-    let mut unclaimed = Vec::new();
-    for ticket in tickets {
-        match group_of.get(&ticket.batch) {
-            Some(&group) => groups[group].tickets.push(ticket),
-            None => unclaimed.push(ticket),
-        }
-    }
-    (groups, unclaimed)
+    cut(&sizes, MAX_ROWS).into_iter().map(|size| claims.by_ref().take(size).collect()).collect()
 }
 
 /// Returns how many neighbours to take together so that none of the sums exceeds `most`.

@@ -1,20 +1,24 @@
 //! Whole workers on a real store and a real queue.
 
+mod arrows;
+mod canaries;
+mod probes;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate_core::backend::{QueueBackend, StoreBackend};
+use tidegate_core::backend::StoreBackend;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, INGEST, Job, Lane};
+use tidegate_core::job::{Arm, INGEST, Job, Lane, PROBE};
 use tidegate_core::notice::Notice;
-use tidegate_core::telemetry::LogConfig;
 use tidegate_queue::{Heard, Queue as _, SqliteQueue, Subscription};
 use tidegate_store::{
-    Accepted, Counts, JobState, NewBatch, SqliteStore, Store as _, StoredContract,
+    Accepted, Counts, DeadFilter, DeadLetter, DeadLetters as _, Enqueued, JobState, Jobs as _,
+    NewBatch, NewJob, SqliteStore, Store as _, StoredContract,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -23,6 +27,9 @@ use super::*;
 
 /// Longer than any step takes; reached only by what never happens.
 const NEVER: Duration = Duration::from_secs(30);
+
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(5);
 
 const TENANT: &str = "acme";
 
@@ -87,16 +94,22 @@ impl Stack {
         self.directory.path().join(file)
     }
 
+    fn config(&self, more: &str) -> Config {
+        let (store, queue) = (self.path("store.db"), self.path("queue.db"));
+        let text = format!(
+            "store = \"sqlite:{}\"\nqueue = \"sqlite:{}\"\n[listen]\nprivate = \"127.0.0.1:0\"\n{more}",
+            store.display(),
+            queue.display(),
+        );
+        tidegate_core::config::parse("worker.toml", &text, []).unwrap()
+    }
+
     fn start_worker(&self) -> JoinHandle<Result<(), Error>> {
-        let config = Config {
-            store: StoreBackend::Sqlite(self.path("store.db")),
-            queue: QueueBackend::Sqlite(self.path("queue.db")),
-            private: "127.0.0.1:0".parse().unwrap(),
-            prefetch: NonZeroU16::new(32).unwrap(),
-            log: LogConfig::default(),
-            supervised: false,
-        };
-        tokio::spawn(run(config, self.shutdown.clone()))
+        self.start_worker_with("")
+    }
+
+    fn start_worker_with(&self, more: &str) -> JoinHandle<Result<(), Error>> {
+        tokio::spawn(run(self.config(more), self.shutdown.clone()))
     }
 
     /// Accepts one batch of `rows` rows, whose ids begin with `name`.
@@ -130,6 +143,58 @@ impl Stack {
         };
         assert_eq!(self.store.accept(batch, now).await.unwrap(), Accepted::New);
         id
+    }
+
+    /// Puts probes of one run that end as these words say; returns the run and the jobs.
+    async fn put_probes<'a>(
+        &self,
+        outcomes: impl IntoIterator<Item = &'a str>,
+    ) -> (Uuid, Vec<Job>) {
+        let run = Uuid::now_v7();
+        let probe = |(n, outcome): (usize, &str)| Job {
+            tenant: TENANT.to_owned(),
+            body: serde_json::json!({ "run": run, "n": n, "outcome": outcome }),
+            ..crate::fixture::job(PROBE)
+        };
+        let jobs: Vec<Job> = outcomes.into_iter().enumerate().map(probe).collect();
+        self.put(&jobs).await;
+        (run, jobs)
+    }
+
+    async fn put(&self, jobs: &[Job]) {
+        let new = |job: &Job| NewJob { job: job.clone(), run_at: None, idempotency_key: None };
+        let put = self.store.enqueue(jobs.iter().map(new).collect(), Timestamp::now()).await;
+        assert!(put.unwrap().iter().all(|put| *put == Enqueued::New));
+    }
+
+    /// Waits until `reached` says so.
+    async fn until(&self, what: &str, mut reached: impl AsyncFnMut() -> bool) {
+        let waiting = async {
+            while !reached().await {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        assert!(tokio::time::timeout(NEVER, waiting).await.is_ok(), "{what}");
+    }
+
+    /// Waits until so many jobs of a trial had their effect, each once.
+    async fn tallied(&self, run: Uuid, done: u64) {
+        self.until("probes are done", async || {
+            let tally = self.store.probe_tally(run).await.unwrap();
+            assert_eq!(tally.duplicated, 0);
+            tally.done == done
+        })
+        .await;
+    }
+
+    /// Waits until so many letters are filed, and returns them.
+    async fn letters(&self, count: usize) -> Vec<DeadLetter> {
+        let filter = DeadFilter { limit: 100, ..DeadFilter::default() };
+        self.until("letters are filed", async || {
+            self.store.dead_letters(&filter).await.unwrap().len() == count
+        })
+        .await;
+        self.store.dead_letters(&filter).await.unwrap()
     }
 
     async fn counts(&self, batch: Uuid) -> Counts {
@@ -208,33 +273,16 @@ async fn a_store_that_can_not_be_opened_is_an_error_at_the_start() {
     let stack = Stack::new().await;
     std::fs::write(stack.path("broken.db"), "not a database, but longer than its header is")
         .unwrap();
-    let config = Config {
-        store: StoreBackend::Sqlite(stack.path("broken.db")),
-        queue: QueueBackend::Sqlite(stack.path("queue.db")),
-        private: "127.0.0.1:0".parse().unwrap(),
-        prefetch: NonZeroU16::MIN,
-        log: LogConfig::default(),
-        supervised: false,
-    };
+    let broken = StoreBackend::Sqlite(stack.path("broken.db"));
+    let config = Config { store: broken, ..stack.config("") };
     assert!(matches!(run(config, Shutdown::new()).await, Err(Error::Store(_))));
 }
 
 fn job(batch: Uuid) -> Job {
     Job {
         id: batch,
-        kind: INGEST.to_owned(),
-        schema: 1,
-        lane: Lane::Default,
-        attempt: 0,
-        generation: 0,
         tenant: TENANT.to_owned(),
-        product: "air".to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: Timestamp::now(),
-        deadline: None,
         body: serde_json::json!({ "batch": batch }),
+        ..crate::fixture::job(INGEST)
     }
 }

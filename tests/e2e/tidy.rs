@@ -135,3 +135,12 @@ fn every_feature_named_as_held_has_its_test() {
     }
     assert!(named > 10, "FEATURES.md must name the tests: {named}");
 }
+
+#[test]
+fn the_images_are_built_with_the_pinned_toolchain() {
+    let pinned: toml::Table =
+        fs::read_to_string(root().join("rust-toolchain.toml")).unwrap().parse().unwrap();
+    let pinned = pinned["toolchain"]["channel"].as_str().unwrap();
+    let dockerfile = fs::read_to_string(root().join("deploy/Dockerfile")).unwrap();
+    assert!(dockerfile.contains(&format!("\nARG RUST={pinned}\n")), "not {pinned}");
+}

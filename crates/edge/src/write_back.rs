@@ -227,9 +227,10 @@ fn put(edge: &Edge, place: &Place, response: &Arc<StoredResponse>) -> Outcome {
 
 /// Has what is stored validated before it is reused, in whichever format it is.
 fn mark(edge: &Edge, place: &Place, at: &DataSeq) -> Result<Outcome, Outcome> {
-    let variants = edge.cache.storage.variants(&place.key);
-    let marked = variants.iter().filter(|stored| edge.cache.tags.doubt(&stored.links, at));
-    if marked.count() > 0 { Ok(Outcome::Marked) } else { Err(Outcome::Behind) }
+    // A fetch that lands meanwhile sees the mark, or is marked.
+    let (storage, tags) = (&edge.cache.storage, &edge.cache.tags);
+    let marked = storage.mark_variants(&place.key, |stored| tags.doubt(&stored.links, at));
+    if marked > 0 { Ok(Outcome::Marked) } else { Err(Outcome::Behind) }
 }
 
 // === impl Outcome ===

@@ -19,7 +19,9 @@ pub(crate) async fn run(queue: SharedQueue, shutdown: Shutdown) {
     let mut blind = false;
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let depths = queue.depth().await;
-        if let (Err(error), false) = (&depths, blind) {
+        // That the queue is away, its consumers have said.
+        let known = blind || queue.state().check().is_err();
+        if let (Err(error), false) = (&depths, known) {
             tracing::warn!(error = %error, "Queue's depth can't be read.");
         }
         blind = depths.is_err();

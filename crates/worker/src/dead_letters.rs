@@ -40,7 +40,8 @@ pub(crate) async fn run(store: SharedStore, queue: SharedQueue, shutdown: Shutdo
         let Some(Err(error)) = shutdown.run_until_cancelled(filing).await else { return };
         let pause = BACKOFF.jittered(failures);
         failures = failures.saturating_add(1);
-        if failures == 1 {
+        // That the queue is away, its consumers have said.
+        if failures == 1 && queue.state().check().is_ok() {
             tracing::warn!(error = %error, "Dead letters can't be filed for now.");
         }
         shutdown.run_until_cancelled(sleep(pause)).await;

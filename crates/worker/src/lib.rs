@@ -26,6 +26,7 @@ mod canary;
 mod dead_letters;
 mod heartbeat;
 mod notices;
+mod schedule;
 mod sweep;
 
 mod backlog;

@@ -9,6 +9,7 @@ use tidegate_queue::{Heard, QueueError, SharedQueue};
 use tokio::time::sleep;
 
 use crate::canary::Revocations;
+use crate::run::Cancellations;
 
 /// Pause before a new subscription. The bound doubles from the first to the second.
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(5) };
@@ -16,6 +17,7 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), cap: Duratio
 /// Who is told what.
 pub(crate) struct Notices {
     pub(crate) queue: SharedQueue,
+    pub(crate) cancellations: Cancellations,
     pub(crate) revocations: Revocations,
 }
 
@@ -54,12 +56,12 @@ impl Notices {
 
     fn tell(&self, notice: Notice) {
         match notice {
+            Notice::JobsCancelled { jobs } => self.cancellations.cancel(&jobs),
             Notice::CanaryRevoked { release, epoch } => self.revocations.heard(release, epoch),
             Notice::Purge { .. }
             | Notice::Update(_)
             | Notice::Refreshed(_)
             | Notice::JobsFinished { .. }
-            | Notice::JobsCancelled { .. }
             | Notice::Revoked { .. } => {}
         }
     }

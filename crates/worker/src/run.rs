@@ -2,7 +2,9 @@
 
 mod alone;
 mod ingest;
+mod lease;
 mod probe;
+mod reconcile;
 mod refresh;
 mod step;
 
@@ -12,9 +14,10 @@ use async_trait::async_trait;
 pub(crate) use self::ingest::Batches;
 pub(crate) use self::ingest::Ingest;
 pub(crate) use self::probe::Probe;
+pub(crate) use self::reconcile::{Cancellations, Reconcile};
 pub(crate) use self::refresh::Refresh;
 use crate::consume::{Run, Runner};
-use crate::kinds::{Kind, Unreadable};
+use crate::kinds::Kind;
 use crate::settle::Outcome;
 
 /// Hands each run to the code of its kind.
@@ -22,6 +25,7 @@ pub(crate) struct Dispatch {
     pub(crate) ingest: Ingest<dyn tidegate_store::Store>,
     pub(crate) refresh: Refresh,
     pub(crate) probe: Probe,
+    pub(crate) reconcile: Reconcile,
 }
 
 #[async_trait]
@@ -31,11 +35,7 @@ impl Runner for Dispatch {
             Kind::Ingest => self.ingest.run(run).await,
             Kind::Refresh => self.refresh.run(run).await,
             Kind::Probe => self.probe.run(run).await,
-            Kind::Reconcile => {
-                let reason = "views are not reconciled by this release".to_owned();
-                let parked = Outcome::Unreadable(Unreadable::Parked(reason));
-                vec![parked; run.deliveries.len()]
-            }
+            Kind::Reconcile => self.reconcile.run(run).await,
         }
     }
 }

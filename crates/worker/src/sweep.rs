@@ -44,7 +44,9 @@ pub(crate) async fn run(store: SharedStore, queue: SharedQueue, shutdown: Shutdo
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let swept = shutdown.run_until_cancelled(sweep_all(store.as_ref(), queue.as_ref())).await;
         let failed = swept.and_then(Result::err);
-        if let (Some(error), false) = (&failed, blind) {
+        // That the queue is away, its consumers have said.
+        let known = blind || queue.state().check().is_err();
+        if let (Some(error), false) = (&failed, known) {
             tracing::warn!(error = %error, "Forgotten jobs can't be looked for.");
         }
         blind = failed.is_some();

@@ -164,6 +164,23 @@ impl Storage {
         }
     }
 
+    /// Lets `mark` mark the stored responses for a key, while none of them is being replaced;
+    /// returns how many it did.
+    pub(crate) fn mark_variants(
+        &self,
+        key: &CacheKey,
+        mark: impl Fn(&StoredResponse) -> bool,
+    ) -> usize {
+        let mut marked = 0;
+        self.slots.entry(key.clone()).and_compute_with(|present| {
+            if let Some(Slot::Responses(responses)) = present.map(moka::Entry::into_value) {
+                marked = responses.iter().filter(|kept| mark(kept)).count();
+            }
+            Op::Nop
+        });
+        marked
+    }
+
     /// Takes note that responses for this key can't be stored at present.
     pub(crate) fn mark_unstorable(&self, key: &CacheKey, now: Timestamp) {
         self.slots.entry(key.clone()).and_compute_with(|present| {

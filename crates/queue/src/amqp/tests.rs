@@ -1,6 +1,8 @@
 //! The conformance claims on RabbitMQ, and what only a broker can do.
 
 mod broker;
+#[cfg(feature = "test-util")]
+mod fail_points;
 mod harness;
 mod outage;
 mod own;

@@ -21,10 +21,11 @@ use crate::heartbeat::Heart;
 use crate::kinds::Kind;
 use crate::ledger::Ledger;
 use crate::notices::Notices;
-use crate::run::{Dispatch, Ingest, Probe, Refresh};
+use crate::run::{Cancellations, Dispatch, Ingest, Probe, Reconcile, Refresh};
+use crate::schedule::Template;
 use crate::slots::{Plan, Slots};
 use crate::write_back::{Purged, WriteBack};
-use crate::{backlog, dead_letters, sweep};
+use crate::{backlog, dead_letters, schedule, sweep};
 
 /// All that the parts of a worker are made of.
 pub(super) struct Assembly {
@@ -36,6 +37,7 @@ pub(super) struct Assembly {
     lanes: Shared,
     purged: Purged,
     write_back: Option<WriteBack>,
+    cancellations: Cancellations,
     revocations: Revocations,
     shutdown: Shutdown,
 }
@@ -78,6 +80,7 @@ impl Assembly {
             lanes,
             purged,
             write_back,
+            cancellations: Cancellations::default(),
             revocations: Revocations::default(),
             shutdown: shutdown.clone(),
         }
@@ -117,6 +120,15 @@ impl Assembly {
             ingest: Ingest::new(store(), appliers, self.purged.clone(), stop.clone()),
             refresh: Refresh::new(store(), api, stop.clone()),
             probe: Probe::new(store(), config.probe_may_crash, stop.clone()),
+            reconcile: Reconcile {
+                store: store(),
+                worker: Arc::clone(&self.id),
+                spec: config.kinds.of(Kind::Reconcile).clone(),
+                share_percent: config.reconcile.share_percent,
+                cancellations: self.cancellations.clone(),
+                stop: stop.clone(),
+                tracker,
+            },
         }
     }
 
@@ -125,7 +137,11 @@ impl Assembly {
     pub(super) fn start_duties(&self, parts: &mut Parts) {
         let (store, queue) = (|| Arc::clone(&self.store), || Arc::clone(&self.queue));
         let (shutdown, revocations) = (|| self.shutdown.clone(), self.revocations.clone());
-        let notices = Notices { queue: queue(), revocations: self.revocations.clone() };
+        let notices = Notices {
+            queue: queue(),
+            cancellations: self.cancellations.clone(),
+            revocations: self.revocations.clone(),
+        };
         parts.spawn(named("subscription", notices.run(shutdown())));
         if let Some(canary) = self.config.release.canary() {
             let (store, stop, shutdown) = (store(), self.lanes.stop.clone(), shutdown());
@@ -143,6 +159,12 @@ impl Assembly {
         parts.spawn(named("canary", taking_over));
         parts.spawn(named("sweep", sweep::run(store(), queue(), shutdown())));
         parts.spawn(named("dead letters", dead_letters::run(store(), queue(), shutdown())));
+        let template = Template {
+            lane: self.config.kinds.of(Kind::Reconcile).lane,
+            release: self.config.release.id.clone(),
+        };
+        let every = self.config.reconcile.every;
+        parts.spawn(named("schedule", schedule::run(store(), every, template, shutdown())));
     }
 
     /// Starts what the last jobs still need.

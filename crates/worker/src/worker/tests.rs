@@ -3,6 +3,7 @@
 mod arrows;
 mod canaries;
 mod probes;
+mod reconcile;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -114,15 +115,20 @@ impl Stack {
 
     /// Accepts one batch of `rows` rows, whose ids begin with `name`.
     async fn accept(&self, name: usize, rows: usize) -> Uuid {
-        let now = Timestamp::now();
-        let (position, dataset) = self.contract.contract.dataset("readings").unwrap();
+        let at = Timestamp::now().to_rfc3339();
         let mut body = String::new();
         for row in 0..rows {
-            let (city, at) = (row % 3, now.to_rfc3339());
+            let city = row % 3;
             let line =
                 format!(r#"{{"id":"{name}-{row}","city":"c{city}","ts":"{at}","value":1.25}}"#);
             writeln!(body, "{line}").unwrap();
         }
+        self.accept_rows(&body).await
+    }
+
+    async fn accept_rows(&self, body: &str) -> Uuid {
+        let now = Timestamp::now();
+        let (position, dataset) = self.contract.contract.dataset("readings").unwrap();
         let parsed = tidegate_product::validate::ndjson(dataset, body.as_bytes(), now).unwrap();
         assert_eq!(parsed.rejected, []);
         let id = Uuid::now_v7();
@@ -151,12 +157,7 @@ impl Stack {
         outcomes: impl IntoIterator<Item = &'a str>,
     ) -> (Uuid, Vec<Job>) {
         let run = Uuid::now_v7();
-        let probe = |(n, outcome): (usize, &str)| Job {
-            tenant: TENANT.to_owned(),
-            body: serde_json::json!({ "run": run, "n": n, "outcome": outcome }),
-            ..crate::fixture::job(PROBE)
-        };
-        let jobs: Vec<Job> = outcomes.into_iter().enumerate().map(probe).collect();
+        let jobs = probes(run, outcomes);
         self.put(&jobs).await;
         (run, jobs)
     }
@@ -276,6 +277,16 @@ async fn a_store_that_can_not_be_opened_is_an_error_at_the_start() {
     let broken = StoreBackend::Sqlite(stack.path("broken.db"));
     let config = Config { store: broken, ..stack.config("") };
     assert!(matches!(run(config, Shutdown::new()).await, Err(Error::Store(_))));
+}
+
+/// Makes probes of one run that end as these words say.
+fn probes<'a>(run: Uuid, outcomes: impl IntoIterator<Item = &'a str>) -> Vec<Job> {
+    let probe = |(n, outcome): (usize, &str)| Job {
+        tenant: TENANT.to_owned(),
+        body: serde_json::json!({ "run": run, "n": n, "outcome": outcome }),
+        ..crate::fixture::job(PROBE)
+    };
+    outcomes.into_iter().enumerate().map(probe).collect()
 }
 
 fn job(batch: Uuid) -> Job {

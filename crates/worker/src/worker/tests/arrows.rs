@@ -72,7 +72,7 @@ async fn hot_responses_are_written_back_after_a_commit() {
     let update = updated(&mut *subscription).await;
     assert_eq!((update.resource, update.origins), (resource, vec![origin()]));
     assert!(update.seq.seq > rendered.seq.seq);
-    assert!(update.body.contains("\"n\":10"), "{}", update.body);
+    assert_eq!(update.arm, Arm::Stable);
     stack.stop([worker]).await;
 }
 

@@ -55,7 +55,8 @@ async fn a_letter_that_is_requeued_runs_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_too_many_workers_died_of_runs_no_more() {
     let stack = Stack::new().await;
-    let (run, jobs) = stack.put_probes(["ok", "ok"]).await;
+    let run = Uuid::now_v7();
+    let jobs = probes(run, ["ok", "ok"]);
     stack.queue.publish(&jobs).await.unwrap();
     // Both are handed to a consumer that goes away; one of them did so before.
     let mut gone = stack.queue.consume(Source::stable(Lane::Default), 10).await.unwrap();

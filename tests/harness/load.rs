@@ -149,7 +149,7 @@ impl Driver {
 
     /// Sends one request; `None` if it was not answered with 202. Its jobs may be put all the same.
     async fn put(&self, request: u64) -> Option<Put> {
-        let flaky = self.mix == Mix::Flaky && request % FLAKY == 0;
+        let flaky = self.mix == Mix::Flaky && request.is_multiple_of(FLAKY);
         let lane = LANES[usize::try_from(request).unwrap_or(0) % LANES.len()];
         let outcome = if flaky { "flaky" } else { "ok" };
         let body = json!({ "jobs": JOBS, "lane": lane, "outcome": outcome }).to_string();

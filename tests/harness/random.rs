@@ -1,6 +1,6 @@
 //! Choices that a seed decides: a run that failed can be run again.
 
-/// A stream of numbers (SplitMix64).
+/// A stream of numbers (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub struct Random {
     state: u64,

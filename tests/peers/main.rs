@@ -1,4 +1,4 @@
-//! Our queue beside Celery and BullMQ: the same machine, the same broker, in turns within one run.
+//! Our queue beside Celery and `BullMQ`: the same machine, the same broker, in turns within one run.
 //!
 //! Everyone keeps a job until it has run and publishes with confirmation. Theirs do nothing; ours
 //! commit the mark that they ran, which makes an effect happen once, to PostgreSQL.
@@ -32,7 +32,7 @@ const ENQUEUE_GOAL: f64 = 10.0;
 /// Running jobs, against Celery's best configuration.
 const CELERY_GOAL: f64 = 3.0;
 
-/// Running jobs, against BullMQ that writes each change to disk.
+/// Running jobs, against `BullMQ` that writes each change to disk.
 const BULLMQ_GOAL: f64 = 2.0;
 
 #[tokio::main]

@@ -21,7 +21,7 @@ pub(crate) enum Peer {
     CeleryQuorumThreads,
     /// Celery on a classic queue, threads: it was the fastest one.
     CeleryClassicThreads,
-    /// BullMQ on a Redis that writes each change to disk.
+    /// `BullMQ` on a Redis that writes each change to disk.
     BullMq,
 }
 

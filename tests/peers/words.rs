@@ -19,7 +19,7 @@ pub(crate) struct Words {
     pub(crate) python: PathBuf,
     /// Directory of the peers' programs.
     pub(crate) peers: PathBuf,
-    /// Directory of a `node_modules` that has BullMQ.
+    /// Directory of a `node_modules` that has `BullMQ`.
     pub(crate) modules: PathBuf,
     /// Turns of each.
     pub(crate) rounds: u32,

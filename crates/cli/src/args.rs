@@ -114,10 +114,10 @@ pub struct Up {
     /// How many workers: a number, or `auto` to follow the backlog.
     #[arg(long, value_name = "N|auto", default_value = "1")]
     pub workers: Workers,
-    /// A store outside of the data directory: postgres://USER@HOST/DATABASE.
+    /// A store outside of the data directory, such as `postgres://USER@HOST/DATABASE`.
     #[arg(long, value_name = "BACKEND")]
     pub store: Option<String>,
-    /// A queue outside of the data directory: amqp://USER@HOST/VHOST.
+    /// A queue outside of the data directory, such as `amqp://USER@HOST/VHOST`.
     #[arg(long, value_name = "BACKEND")]
     pub queue: Option<String>,
 }

@@ -59,7 +59,7 @@ pub struct Which {
     /// Only jobs of this kind.
     #[arg(long)]
     pub kind: Option<String>,
-    /// Only those that died of this: malformed, unknown_kind, permanent, exhausted, crashed, …
+    /// Only those that died of this: malformed, `unknown_kind`, permanent, exhausted, crashed, …
     #[arg(long)]
     pub code: Option<String>,
     /// Only those of this product.

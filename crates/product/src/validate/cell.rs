@@ -107,6 +107,10 @@ pub(super) fn check_text(rule: &Rule, text: &str) -> Result<(), Reason> {
         Rule::String { max_len, .. } if text.len() > *max_len => {
             Err(Reason::too_long(text.len(), *max_len))
         }
+        // PostgreSQL's texts can't hold it, and one such row must not be what its batch fails by.
+        Rule::String { .. } if text.contains('\0') => {
+            Err(Reason::new("nul", "must not hold the character U+0000"))
+        }
         Rule::String { pattern: Some(pattern), .. } if !pattern.matches(text) => {
             Err(Reason::new("pattern", format!("must match {}", pattern.source)))
         }

@@ -69,6 +69,7 @@ fn every_kind_of_mistake_has_its_code() {
         "\"12345678901234567\"",
         &[("/station", "too_long", "is 17 bytes long; at most 16 are allowed")],
     );
+    check("\"s1\"", r#""s\u00001""#, &[("/station", "nul", "must not hold the character U+0000")]);
     check("\"r1\"", "\"r 1\"", &[("/reading_id", "pattern", "must match ^[A-Za-z0-9_-]+$")]);
     check("pm25", "pm1", &[("/pollutant", "not_in_enum", "must be one of pm25, pm10, no2, o3")]);
     check(

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use tidegate_core::backend::{ServerUrl, StoreBackend};
+use tidegate_core::outbox::OutboxSource as _;
 
 use super::{Database, Server, url};
 use crate::conformance::{Fixture, NOW, TENANT, row};
-use crate::postgres::fault::chain;
+use crate::postgres::fault::{Fault, chain};
 use crate::{Applied, PostgresStore, Store as _, StoreError};
 
 fn parse(text: &str) -> ServerUrl {
@@ -158,4 +159,69 @@ async fn sleeping_now(database: &Database) -> i64 {
          where datname = current_database() and query like 'select pg_sleep%' and state = 'active'";
     let session = database.pool.session(tokio::time::Instant::now() + super::WRITE).await;
     session.unwrap().query_one(asked, &[]).await.unwrap().get(0)
+}
+
+/// What a caller is to do about a fault, in a word.
+fn word(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Again(_) => "again",
+        Fault::Late => "late",
+        Fault::Data(_) => "data",
+        Fault::Store(StoreError::Unavailable(_)) => "unavailable",
+        Fault::Store(StoreError::Full) => "full",
+        Fault::Store(StoreError::Misconfigured(_)) => "misconfigured",
+        Fault::Store(_) => "other",
+    }
+}
+
+#[tokio::test]
+async fn each_state_of_the_server_has_its_consequence() {
+    let database = Database::new().await;
+    for (state, expected) in [
+        ("40001", "again"),
+        ("40P01", "again"),
+        ("57P01", "again"),
+        ("57P03", "again"),
+        ("08006", "again"),
+        ("55P03", "again"),
+        ("57014", "late"),
+        ("22003", "data"),
+        ("22021", "data"),
+        ("23514", "data"),
+        ("54000", "data"),
+        ("53100", "full"),
+        ("53300", "unavailable"),
+        ("53200", "unavailable"),
+        ("58030", "unavailable"),
+        ("25006", "unavailable"),
+        ("28P01", "misconfigured"),
+        ("28000", "misconfigured"),
+        ("3D000", "misconfigured"),
+        ("42501", "misconfigured"),
+        ("42P01", "other"),
+    ] {
+        let session = database.pool.session(tokio::time::Instant::now() + super::WRITE).await;
+        let raise = format!("do $$ begin raise 'no' using errcode = '{state}'; end $$");
+        let fault = session.unwrap().batch(&raise).await.unwrap_err();
+        assert_eq!(word(&fault), expected, "{state}: {fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_for_a_while_is_unavailable_and_is_used_again() {
+    let database = Database::new().await;
+    let store = database.store().await;
+    let name = &database.name;
+    super::on_server(&[
+        &format!("alter database {name} allow_connections false"),
+        &format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"),
+    ])
+    .await;
+    let away = store.find_token("digest").await;
+    assert!(matches!(away, Err(StoreError::Unavailable(_))), "{away:?}");
+    let away = store.pending(1).await;
+    assert!(away.is_err(), "{away:?}");
+    super::on_server(&[&format!("alter database {name} allow_connections true")]).await;
+    assert_eq!(store.find_token("digest").await.unwrap(), None);
+    assert!(store.pending(1).await.unwrap().is_empty());
 }

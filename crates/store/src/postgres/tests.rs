@@ -2,6 +2,7 @@
 //!
 //! `TIDEGATE_TEST_POSTGRES` is the URL of a server whose user may create databases.
 
+mod access;
 mod encryption;
 mod faults;
 mod lines;

@@ -129,6 +129,17 @@ impl PostgresStore {
         self.writes.session(Instant::now() + WRITE).await
     }
 
+    async fn read_once(
+        &self,
+        space: Space<'_>,
+        tags: &[String],
+        query: &Query,
+        until: Instant,
+    ) -> Result<ReadAnswer, Fault> {
+        let session = self.reads.session(until).await?;
+        read::read(&session, &self.identity.incarnation, space, tags, query).await
+    }
+
     async fn read_query(
         &self,
         space: Space<'_>,
@@ -141,8 +152,7 @@ impl PostgresStore {
         }
         let until = Instant::now() + limit;
         let found = retried(|| async move {
-            let session = self.reads.session(until).await?;
-            match read::read(&session, &self.identity.incarnation, space, tags, query).await {
+            match self.read_once(space, tags, query, until).await {
                 Err(Fault::Late) => Err(StoreError::Deadline.into()),
                 found => found,
             }

@@ -104,6 +104,8 @@ fn another(stack: &Stack, tier: Tier) -> String {
     for (_, address) in listen.expect("a tier listens").iter_mut() {
         *address = Value::String("127.0.0.1:0".to_owned());
     }
+    // Waiting for a child closes its standard input, which would end a supervised one.
+    table.insert("supervised".to_owned(), Value::Boolean(false));
     let file = file.with_file_name(format!("{}-to-fail.toml", tier.as_str()));
     std::fs::write(&file, table.to_string()).expect("the directory can be written");
     file.to_str().expect("the path is text").to_owned()

@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::metrics::metrics;
 
-/// How often to look.
-const EVERY: Duration = Duration::from_secs(10);
+/// How often to look: so late a job may be that waits for its time.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// A batch that waited so long may have lost its message. If it has not, the second one is found
 /// done.

@@ -21,7 +21,7 @@ use tidegate_core::shutdown::Shutdown;
 use tidegate_queue::SharedQueue;
 use tidegate_store::{RespondError, SharedStore, StoredContract, respond};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use self::pending::Pending;
 use crate::metrics::metrics;
@@ -34,6 +34,9 @@ const BROADCAST_BYTES: usize = 256 << 10;
 
 /// How long a look-up, a response or a broadcast may take: later, the next reader has fetched it.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest rest after a round.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// Tells the writer-back what was purged. Without an arrow to the edges it tells nobody.
 #[derive(Clone, Default)]
@@ -98,7 +101,12 @@ impl WriteBack {
         loop {
             let next = self.shared.pending.lock().pop();
             match next {
-                Some((space, tags)) => self.write_back(&space, &tags).await,
+                Some((space, tags)) => {
+                    let started = Instant::now();
+                    self.write_back(&space, &tags).await;
+                    // Half of the time at most: applying is worth more than rendering.
+                    sleep(started.elapsed().min(LONGEST_REST)).await;
+                }
                 None => self.shared.come.notified().await,
             }
         }

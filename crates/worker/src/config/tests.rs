@@ -1,3 +1,5 @@
+//! What a configuration may say, and how each mistake in it is named.
+
 use tidegate_core::config::parse;
 use tidegate_core::job::Arm;
 

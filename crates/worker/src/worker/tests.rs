@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use super::*;
 
-/// Longer than any step takes; reached only by what never happens.
-const NEVER: Duration = Duration::from_secs(30);
+/// Longer than any step takes, a lease that has to run out included; reached only by what never happens.
+const NEVER: Duration = Duration::from_secs(90);
 
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(5);

@@ -1,3 +1,5 @@
+//! Refresh orders and write-back, as the arrows of the project allow.
+
 use axum::Json;
 use axum::extract::State;
 use axum::routing::post;

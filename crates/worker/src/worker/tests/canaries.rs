@@ -1,3 +1,5 @@
+//! Canary workers, and what becomes of their jobs.
+
 use super::*;
 
 const CANARY: &str = "[release]\nid = \"r3\"\narm = \"canary\"\n";

@@ -1,3 +1,5 @@
+//! Probes that fail, dead letters that come back, and draining.
+
 use std::iter::repeat_n;
 
 use tidegate_queue::Source;

@@ -1,3 +1,5 @@
+//! Views compared with their rows by long jobs.
+
 use tidegate_core::job::{EVERY_TENANT, RECONCILE};
 use tidegate_store::{Cancel, JobStatus};
 

@@ -10,6 +10,10 @@ use crate::{
 /// Looks at a stopped process before it is let go again.
 const LOOKS: usize = 20;
 
+/// How long a worker runs between two stops: one that was always stopped could never connect again
+/// after the broker has died.
+const RUN: Duration = Duration::from_millis(300);
+
 /// Time between two of them.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -50,8 +54,14 @@ impl Victim {
 
     /// Kills it at a moment at which it holds work, and waits until it is back.
     pub async fn kill(self, stack: &Stack, servers: &Servers, random: &mut Random) {
-        let Self::Tier(tier) = self else { return kill_broker(servers).await };
+        let Self::Tier(tier) = self else {
+            kill_broker(servers).await;
+            stack.is_ready(Tier::Api).await;
+            return stack.is_ready(Tier::Worker).await;
+        };
         let draw = random.below(1 << 32);
+        // Asking the broker takes longer than all looks at a socket.
+        let looks = if tier == Tier::Worker { 1 } else { LOOKS };
         let (killed, before) = eventually("the tier has work in flight", || async {
             let ids = stack.processes(tier).await;
             let index = usize::try_from(draw).unwrap_or(0).checked_rem(ids.len())?;
@@ -59,7 +69,7 @@ impl Victim {
             // Only control can't be asked once it is stopped: its waiters send nothing.
             let waited_for = tier == Tier::Control && has_waiters(stack).await;
             signal(id, "STOP").await;
-            for _ in 0..LOOKS {
+            for _ in 0..looks {
                 if waited_for || holds_work(stack, servers, tier, id).await {
                     signal(id, "KILL").await;
                     return Some((id, ids.len()));
@@ -67,6 +77,9 @@ impl Victim {
                 tokio::time::sleep(LOOK).await;
             }
             signal(id, "CONT").await;
+            if tier == Tier::Worker {
+                tokio::time::sleep(RUN).await;
+            }
             None
         })
         .await;

@@ -28,6 +28,8 @@ struct Refusing {
     publishes: AtomicUsize,
     broadcasts: AtomicUsize,
     blocked: AtomicBool,
+    /// Notified each time someone learns that it is blocked.
+    looked: Notify,
 }
 
 // === impl Outbox ===
@@ -76,7 +78,8 @@ impl Refusing {
     fn new(queue: &SqliteQueue, publishes: usize, broadcasts: usize) -> Arc<Self> {
         let queue = queue.clone();
         let (publishes, broadcasts) = (publishes.into(), broadcasts.into());
-        Arc::new(Self { queue, publishes, broadcasts, blocked: AtomicBool::new(false) })
+        let (blocked, looked) = (AtomicBool::new(false), Notify::new());
+        Arc::new(Self { queue, publishes, broadcasts, blocked, looked })
     }
 
     fn refuse(left: &AtomicUsize) -> Result<(), QueueError> {
@@ -124,6 +127,7 @@ impl Queue for Refusing {
 
     fn state(&self) -> QueueState {
         if self.blocked.load(Ordering::SeqCst) {
+            self.looked.notify_one();
             let (since, reason) = (Timestamp(0), "low on memory".to_owned());
             return QueueState::Blocked { since, reason };
         }
@@ -209,7 +213,10 @@ async fn nothing_is_published_while_the_broker_is_blocked() {
         Arc::clone(&blocked) as SharedQueue,
         shutdown.clone(),
     ));
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    // Each look after the first follows a pass that held everything back.
+    for _ in 0..4 {
+        soon(blocked.looked.notified()).await;
+    }
     assert_eq!(blocked.publishes.load(Ordering::SeqCst), usize::MAX, "tried to publish");
     assert_eq!(outbox.pending(10).await.unwrap().len(), 2);
 

@@ -67,26 +67,15 @@ pub(super) fn policies(names: &Names) -> [Policy; 3] {
     };
     let lanes = "(high|default|low|long)";
     [
-        // Dead letters are kept until the other queue has them; the broker does so only together
-        // with `reject-publish`.
         policy(
             "work",
             &format!("{lanes}(\\.canary\\.[0-9a-f]+)?"),
-            json!({
-                "delivery-limit": DELIVERY_LIMIT,
-                "dead-letter-strategy": "at-least-once",
-                "overflow": "reject-publish",
-                "max-length-bytes": WORK_BYTES,
-            }),
+            json!({ "delivery-limit": DELIVERY_LIMIT, "max-length-bytes": WORK_BYTES }),
         ),
         policy(
             "retry",
             &format!("{lanes}\\.retry\\.[0-9a-z]+"),
-            json!({
-                "dead-letter-strategy": "at-least-once",
-                "overflow": "reject-publish",
-                "max-length-bytes": WORK_BYTES,
-            }),
+            json!({ "max-length-bytes": WORK_BYTES }),
         ),
         policy(
             "dead",

@@ -70,7 +70,7 @@ pub(super) async fn declare_rungs(
 ) -> Result<(), String> {
     for rung in Rung::ALL {
         let name = names.rung_queue(lane, rung);
-        let arguments = with(quorum(), "x-dead-letter-exchange", &names.due());
+        let arguments = forwarding(&names.due());
         let mut arguments = with(arguments, "x-dead-letter-routing-key", &names::due_key(lane));
         let millis = i64::try_from(rung.wait().as_millis()).unwrap_or(i64::MAX);
         // Of the queue, not of each message: one message with a long wait would hold up all others.
@@ -114,7 +114,18 @@ fn quorum() -> Arguments {
 }
 
 fn work(names: &Names) -> Arguments {
-    with(quorum(), "x-dead-letter-exchange", &names.dead())
+    forwarding(&names.dead())
+}
+
+/// A queue whose messages go on to an exchange, each kept until the next queue has it.
+///
+/// The broker's default is at most once: a retry on its way is lost if the broker dies. That it is
+/// not is no limit to be tuned, so it is an argument and no policy. The broker obeys the strategy
+/// only together with `reject-publish`.
+fn forwarding(exchange: &ShortString) -> Arguments {
+    let strategy = with(quorum(), "x-dead-letter-strategy", &"at-least-once".into());
+    let arguments = with(strategy, "x-overflow", &"reject-publish".into());
+    with(arguments, "x-dead-letter-exchange", exchange)
 }
 
 fn with(mut arguments: Arguments, name: &str, value: &ShortString) -> Arguments {

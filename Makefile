@@ -6,7 +6,7 @@ ARGS ?=
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help up demo test faults fail-points lint doc bench bench-peers images compose clean-data
+.PHONY: help up demo test faults fail-points lint alerts doc bench bench-peers images compose clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,11 @@ lint: ## Formatting, clippy and documentation, as the gate runs them
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+alerts: ## Check the alert rules of deploy/alerts and run their tests
+	@sh tests/support/tools.sh prometheus
+	promtool check rules deploy/alerts/jobs.yml
+	promtool test rules deploy/alerts/jobs_test.yml
 
 bench: ## Measure what docs/PERFORMANCE.md reports (ARGS="--long" adds five million rows)
 	$(CARGO) build --locked --profile bench --bin tidegate --bin bench

@@ -1,6 +1,8 @@
 //! The same stack on RabbitMQ and PostgreSQL.
 
-use e2e::{Servers, Stack, eventually};
+use bytes::Bytes;
+use e2e::{Servers, Stack, Tier, eventually};
+use http::Method;
 use serde_json::json;
 
 use crate::air::{row, series};
@@ -38,6 +40,27 @@ async fn probes_count_once_on_servers() {
     assert_eq!(probe.code, 0, "{} {}", probe.stdout, probe.stderr);
     let told = probe.json();
     assert_eq!((&told["lost"], &told["duplicated"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_stack_whose_broker_is_away_reads_and_accepts_and_says_what_it_lacks() {
+    let servers = Servers::new().await;
+    // Bound, so that nobody else gets it, and not listened on.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let queue = format!("amqp://guest:guest@{}/", socket.local_addr().unwrap());
+    let stack = Stack::start_with(&["--store", &servers.store, "--queue", &queue]).await;
+    let private = stack.listener(Tier::Api, "private");
+    let reply = private.try_send(Method::GET, "/readyz", &[], Bytes::new()).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(reply.text().contains("degraded"), "{}", reply.text());
+    assert!(reply.text().contains("Connection refused"), "{}", reply.text());
+
+    let client = stack.client();
+    client.get(&series("oslo")).await.expect(200);
+    let reply = client.post_rows(crate::air::ROWS, &row("a", "oslo", 2, "1"), &[]).await;
+    reply.expect(202);
+    assert_eq!(servers.sql("select count(*) from dp_outbox").await, "1");
 }
 
 #[tokio::test]

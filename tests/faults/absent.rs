@@ -4,7 +4,7 @@ use bytes::Bytes;
 use e2e::{Tier, eventually, signal};
 use http::Method;
 
-use crate::broker::unready;
+use crate::broker::amiss;
 use crate::table::{Goal, Table};
 use crate::trial::Trial;
 
@@ -28,7 +28,7 @@ pub(crate) async fn measure(table: &mut Table) {
         }
     }
     for tier in [Tier::Api, Tier::Worker] {
-        let reason = unready(&trial, tier).await;
+        let reason = amiss(&trial, tier).await;
         crate::say(&format!("  {}: {reason}", tier.as_str()));
     }
     let client = trial.stack.client();
@@ -37,6 +37,8 @@ pub(crate) async fn measure(table: &mut Table) {
         (reply.status == 200).then_some(())
     })
     .await;
+    // None of them can be done before the broker is back.
+    trial.load.allow(2 * JOBS);
     trial.load.flows(JOBS).await;
     let waiting = trial.servers.count("select count(*) from dp_outbox").await.unwrap_or(0);
     table.figure("messages that wait for the broker", Goal::AtLeast(1), waiting);

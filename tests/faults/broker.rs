@@ -23,7 +23,7 @@ pub(crate) async fn alarm(table: &mut Table) {
     let trial = Trial::start().await;
     let limit = "set_vm_memory_high_watermark";
     trial.servers.rabbitmqctl(&[limit, "0.00001"]).await;
-    let reason = unready(&trial, Tier::Api).await;
+    let reason = amiss(&trial, Tier::Api).await;
     crate::say(&format!("  api: {reason}"));
     // What the store accepts waits in the outbox.
     trial.load.flows(AFTER).await;
@@ -40,13 +40,13 @@ pub(crate) async fn alarm(table: &mut Table) {
     trial.end(table).await;
 }
 
-/// Waits until a tier says that it is not ready, and returns what it says.
-pub(crate) async fn unready(trial: &Trial, tier: Tier) -> String {
+/// Waits until a tier says what it can't do without its queue, and returns what it says.
+pub(crate) async fn amiss(trial: &Trial, tier: Tier) -> String {
     let private = trial.stack.listener(tier, "private");
-    eventually("the tier is not ready and says why", || async {
+    eventually("the tier says that its queue is away", || async {
         let reply = private.try_send(Method::GET, "/readyz", &[], Bytes::new()).await.ok()?;
         let text = reply.text();
-        (reply.status == 503 && text.contains("queue")).then_some(text)
+        text.contains("queue").then_some(text)
     })
     .await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use e2e::{Proxy, Servers, Tier};
 
-use crate::broker::unready;
+use crate::broker::amiss;
 use crate::table::{Goal, Table};
 use crate::trial::Trial;
 
@@ -24,7 +24,7 @@ pub(crate) async fn measure(table: &mut Table) {
     let trial = Trial::start_on(direct.through(proxy.address)).await;
     for _ in 0..CUTS {
         proxy.cut();
-        unready(&trial, Tier::Api).await;
+        amiss(&trial, Tier::Api).await;
         proxy.resume();
         trial.stack.is_ready(Tier::Api).await;
         trial.load.flows(AFTER).await;

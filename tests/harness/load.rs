@@ -14,7 +14,7 @@ use crate::{Client, Servers, Stack, eventually};
 /// Jobs of one request.
 const JOBS: u64 = 100;
 
-/// Jobs that may wait to be done before no more are put: enough for every worker to hold some at
+/// Jobs that may wait to be done before no more are put, unless a trial allows more: enough for every worker to hold some at
 /// any moment, and few enough to be done soon after the last fault.
 const BACKLOG: u64 = 1_500;
 
@@ -51,12 +51,12 @@ pub struct Load {
     task: JoinHandle<Vec<Put>>,
 }
 
-#[derive(Default)]
 struct Shared {
     stop: AtomicBool,
     accepted: AtomicU64,
     refused: AtomicU64,
     asked_to_wait: AtomicU64,
+    backlog: AtomicU64,
 }
 
 struct Driver {
@@ -71,7 +71,13 @@ struct Driver {
 impl Load {
     /// Starts to put probes to a stack.
     pub fn start(stack: &Stack, servers: &Servers, mix: Mix) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            asked_to_wait: AtomicU64::new(0),
+            backlog: AtomicU64::new(BACKLOG),
+        });
         let driver = Driver {
             client: stack.client(),
             servers: servers.clone(),
@@ -94,6 +100,11 @@ impl Load {
     /// Returns how many of them were refused with 503 and a `Retry-After`.
     pub fn asked_to_wait(&self) -> u64 {
         self.shared.asked_to_wait.load(Ordering::SeqCst)
+    }
+
+    /// Lets so many more jobs wait to be done.
+    pub fn allow(&self, jobs: u64) {
+        self.shared.backlog.fetch_add(jobs, Ordering::SeqCst);
     }
 
     /// Waits until so many more jobs were accepted.
@@ -128,7 +139,8 @@ impl Driver {
         while !self.shared.stop.load(Ordering::SeqCst) {
             // A database that is away can't say how many wait: then the api is to refuse.
             let waiting = self.servers.count("select count(*) from dp_probe where times = 0").await;
-            if waiting.is_some_and(|waiting| waiting >= BACKLOG) {
+            let backlog = self.shared.backlog.load(Ordering::SeqCst);
+            if waiting.is_some_and(|waiting| waiting >= backlog) {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

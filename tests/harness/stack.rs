@@ -189,12 +189,15 @@ impl Stack {
         .await;
     }
 
-    /// Waits until a tier reports to be ready.
+    /// Waits until a tier reports to be ready, with nothing amiss.
     pub async fn is_ready(&self, tier: Tier) {
         let private = self.listener(tier, "private");
         eventually("the tier is ready", || async {
             let probe = private.try_send(http::Method::GET, "/readyz", &[], bytes::Bytes::new());
-            probe.await.ok().filter(|reply| reply.status == 200)
+            probe
+                .await
+                .ok()
+                .filter(|reply| reply.status == 200 && !reply.text().contains("degraded"))
         })
         .await;
     }

@@ -39,7 +39,7 @@ pub(crate) struct Listener {
     edge: Arc<Edge>,
     queue: SharedQueue,
     watermarks: HashMap<Space, Watermark>,
-    /// Well once the first subscription stands: before it, an edge answers, but is not ready.
+    /// Well once the first subscription stands: before it, an edge answers, but is degraded.
     first: watch::Sender<Result<(), String>>,
 }
 

@@ -113,6 +113,8 @@ fn checks(edge: &Arc<Edge>, subscribed: Option<Subscribed>, shutdown: &Shutdown)
             let subscribed = subscribed.borrow().clone();
             async move { subscribed }
         })
+        // What it answers then is as old as the TTL allows, which is better than no answer.
+        .degrading()
     });
     [routing, Check::accepting(shutdown)].into_iter().chain(notices).collect()
 }

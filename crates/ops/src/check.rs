@@ -13,10 +13,20 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// A named question that must be answered well for the process to be ready.
+/// A named question about what the process needs.
 pub struct Check {
     name: &'static str,
     ask: Ask,
+    pub(crate) weight: Weight,
+}
+
+/// What it means that a check fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// The process is not ready: others should take its work.
+    Required,
+    /// The process does its work, only less well. Taking it out of service would make things worse.
+    Degrading,
 }
 
 /// A check that failed, and why.
@@ -35,7 +45,13 @@ impl Check {
         F: Fn() -> A + Send + Sync + 'static,
         A: Future<Output = Result<(), String>> + Send + 'static,
     {
-        Self { name, ask: Box::new(move || ask().boxed()) }
+        Self { name, ask: Box::new(move || ask().boxed()), weight: Weight::Required }
+    }
+
+    /// Lets the process stay ready while the check fails; it says that it is degraded.
+    #[must_use]
+    pub fn degrading(self) -> Self {
+        Self { weight: Weight::Degrading, ..self }
     }
 
     /// Makes a check that fails once `shutdown` began, so that no new work is sent here.

@@ -6,10 +6,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::{Router, routing::get};
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate_core::telemetry;
 
 use crate::Check;
+use crate::check::Weight;
 
 /// Builds the routes of a private listener; a tier merges its own into them.
 pub fn router(checks: Vec<Check>) -> Router {
@@ -25,16 +26,24 @@ async fn metrics() -> impl IntoResponse {
 
 async fn ready(State(checks): State<Arc<Vec<Check>>>) -> Response {
     let answers = futures_util::future::join_all(checks.iter().map(Check::failed)).await;
-    let failed: Vec<_> = answers
-        .into_iter()
-        .flatten()
-        .map(|failed| json!({"check": failed.check, "reason": failed.reason}))
-        .collect();
-    if failed.is_empty() {
-        return Json(json!({"ready": true})).into_response();
+    let (mut failed, mut degraded) = (Vec::new(), Vec::new());
+    for (check, answer) in checks.iter().zip(answers) {
+        let Some(answer) = answer else { continue };
+        let list = match check.weight {
+            Weight::Required => &mut failed,
+            Weight::Degrading => &mut degraded,
+        };
+        list.push(json!({"check": answer.check, "reason": answer.reason}));
     }
-    let body = Json(json!({"ready": false, "failed": failed}));
-    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+    let ready = failed.is_empty();
+    let mut body = json!({"ready": ready});
+    for (name, list) in [("failed", failed), ("degraded", degraded)] {
+        if !list.is_empty() {
+            body[name] = Value::Array(list);
+        }
+    }
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
 }
 
 #[cfg(test)]
@@ -42,7 +51,6 @@ mod tests {
     use axum::body::Body;
     use axum::http::Request;
     use http_body_util::{BodyExt, Limited};
-    use serde_json::Value;
     use tidegate_core::shutdown::Shutdown;
     use tower::ServiceExt;
 
@@ -81,6 +89,23 @@ mod tests {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body, json!({"ready": false, "failed": failed}));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_its_work_less_well_stays_ready_and_says_so() {
+        let queue = || Check::new("queue", || async { Err("away".to_owned()) }).degrading();
+        let (status, body) = get(router(vec![queue()]), "/readyz").await;
+        let degraded = json!([{"check": "queue", "reason": "away"}]);
+        assert_eq!(status, StatusCode::OK);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body, json!({"ready": true, "degraded": degraded}));
+
+        let store = Check::new("store", || async { Err("locked".to_owned()) });
+        let (status, body) = get(router(vec![queue(), store]), "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let failed = json!([{"check": "store", "reason": "locked"}]);
+        assert_eq!(body, json!({"ready": false, "failed": failed, "degraded": degraded}));
     }
 
     #[tokio::test(start_paused = true)]

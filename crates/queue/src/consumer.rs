@@ -61,6 +61,11 @@ pub enum Settlement {
         /// How long it stays away.
         after: Duration,
     },
+    /// Not begun, for no fault of the job: as `Retry`, but still the same attempt.
+    Defer {
+        /// How long it stays away.
+        after: Duration,
+    },
     /// Given back untouched, for a consumer that drains.
     Release,
     /// Failed for good: it is kept aside with the reason.

@@ -101,12 +101,12 @@ impl From<JoinError> for JobError {
 
 fn store_class(error: &StoreError) -> Class {
     match error {
-        // Also what an operator has to put right: the job is not to blame, and it is done then.
+        // Also what an operator has to put right.
         StoreError::Unavailable(_)
-        | StoreError::Deadline
         | StoreError::Full
         | StoreError::Misconfigured(_)
-        | StoreError::Newer { .. } => Class::Transient,
+        | StoreError::Newer { .. } => Class::Away,
+        StoreError::Deadline => Class::Transient,
         StoreError::Conflict(_) | StoreError::Incompatible(_) | StoreError::Corrupt { .. } => {
             Class::Permanent
         }
@@ -115,9 +115,8 @@ fn store_class(error: &StoreError) -> Class {
 
 fn api_class(error: &ApiError) -> Class {
     match error {
-        ApiError::Unreachable { .. } | ApiError::TimedOut(_) | ApiError::Unreadable(_) => {
-            Class::Transient
-        }
+        ApiError::Unreachable { .. } => Class::Away,
+        ApiError::TimedOut(_) | ApiError::Unreadable(_) => Class::Transient,
         // The api looked at the orders themselves apart: this is about the worker's own request,
         // which another release of the api may take.
         ApiError::Refused { .. } => Class::Transient,
@@ -129,11 +128,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_come_back_is_transient() {
+    fn only_what_the_job_did_is_held_against_it() {
         let corrupt = StoreError::Corrupt { what: "payload", reason: "it is cut".to_owned() };
         let full = StoreError::from(tidegate_sqlite::Error::Full);
         for (error, class) in [
-            (JobError::Store(full), Class::Transient),
+            (JobError::Store(full), Class::Away),
             (JobError::Store(StoreError::Deadline), Class::Transient),
             (JobError::Store(corrupt), Class::Permanent),
             (JobError::Silent(Duration::ZERO), Class::Transient),

@@ -14,6 +14,9 @@ const FLOOR: f64 = 1.0;
 /// Retries saved up at most, and at the start.
 const SAVED: f64 = 50.0;
 
+/// Longest wait for what every job needs: short, since it costs one look at each waiting job.
+const AWAY: Duration = Duration::from_secs(5);
+
 /// When and how often a failed job comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RetryPolicy {
@@ -26,7 +29,9 @@ pub(crate) struct RetryPolicy {
 /// Whether trying again may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Something that may come back was away.
+    /// What every job needs is away: this one is not to blame, and is as good as not begun.
+    Away,
+    /// It may go better another time.
     Transient,
     /// The same job fails again.
     Permanent,
@@ -39,6 +44,8 @@ pub(crate) enum Class {
 pub(crate) enum Next {
     /// It comes again after this wait.
     Retry(Duration),
+    /// It comes again after this wait, and nothing is held against it.
+    Defer(Duration),
     /// It can't be helped by trying again.
     GiveUp,
     /// It was tried as often as it may be.
@@ -66,6 +73,7 @@ impl RetryPolicy {
     pub(crate) fn after(&self, attempt: u32, class: Class, within_budget: bool, draw: f64) -> Next {
         match class {
             Class::Permanent | Class::Malformed => Next::GiveUp,
+            Class::Away => Next::Defer(AWAY.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)),
             Class::Transient => {
                 let made = attempt.saturating_add(1);
                 if self.max_attempts.is_some_and(|most| made >= most) {
@@ -76,6 +84,18 @@ impl RetryPolicy {
                     Next::Retry(self.backoff.cap.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0))
                 }
             }
+        }
+    }
+}
+
+// === impl Class ===
+
+impl Class {
+    /// Returns whether the same job will fail again wherever it is tried.
+    pub(crate) fn is_final(self) -> bool {
+        match self {
+            Self::Away | Self::Transient => false,
+            Self::Permanent | Self::Malformed => true,
         }
     }
 }
@@ -144,6 +164,12 @@ mod tests {
         for policy in [THREE, ENDLESS] {
             assert_eq!(policy.after(0, Class::Permanent, true, 0.5), Next::GiveUp);
         }
+    }
+
+    #[test]
+    fn what_is_not_the_job_s_doing_uses_up_no_attempts() {
+        assert_eq!(THREE.after(2, Class::Away, false, 1.0), Next::Defer(AWAY));
+        assert_eq!(THREE.after(0, Class::Away, true, 0.0), Next::Defer(AWAY / 2));
     }
 
     #[tokio::test(start_paused = true)]

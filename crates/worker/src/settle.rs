@@ -70,12 +70,13 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Settlement {
         | Outcome::Begun
         | Outcome::Failed(_)
         | Outcome::Expired => Settlement::Ack,
-        Outcome::Busy => Settlement::Retry { after: BUSY_WAIT.mul_f64(0.5 + facts.draw / 2.0) },
+        Outcome::Busy => Settlement::Defer { after: BUSY_WAIT.mul_f64(0.5 + facts.draw / 2.0) },
         Outcome::Unreadable(unreadable) => unreadable.settlement(),
         Outcome::Crashed(reason) => dead("crashed", reason),
         Outcome::Error(class, reason) => {
             match facts.policy.after(facts.attempt, *class, facts.within_budget, facts.draw) {
                 Next::Retry(after) => Settlement::Retry { after },
+                Next::Defer(after) => Settlement::Defer { after },
                 Next::GiveUp if *class == Class::Malformed => dead("malformed", reason),
                 Next::GiveUp => dead("permanent", reason),
                 Next::Exhausted => dead("exhausted", reason),
@@ -150,7 +151,8 @@ impl Outcome {
     /// Returns whether the job failed here: another release's workers may do better.
     pub(crate) fn is_failure(&self) -> bool {
         match self {
-            Self::Unreadable(_) | Self::Crashed(_) | Self::Error(..) => true,
+            Self::Error(class, _) => *class != Class::Away,
+            Self::Unreadable(_) | Self::Crashed(_) => true,
             Self::Applied
             | Self::Finished
             | Self::Overtaken
@@ -191,6 +193,12 @@ impl Outcome {
             }
             (Self::Failed(reason), _) => {
                 tracing::warn!(job.id = %id, job.kind = kind, job.reason = reason, "Job can't be done.");
+            }
+            (Self::Error(Class::Away, reason), _) => {
+                // One of many, of which the parts that look after store and api tell.
+                tracing::debug!(
+                    job.id = %id, job.kind = kind, job.reason = reason, "Job waits.",
+                );
             }
             (Self::Error(_, reason), _) if attempt >= ALARMING_ATTEMPTS => {
                 tracing::error!(
@@ -255,14 +263,18 @@ mod tests {
 
     #[test]
     fn only_what_may_end_differently_comes_again() {
-        let away = Outcome::Error(Class::Transient, "the disk is full".to_owned());
+        let away = Outcome::Error(Class::Transient, "not now".to_owned());
         check(&away, &FIRST, &Settlement::Retry { after: SECOND });
-        check(&away, &Facts { attempt: 1, ..FIRST }, &dead("exhausted: the disk is full"));
+        check(&away, &Facts { attempt: 1, ..FIRST }, &dead("exhausted: not now"));
         let wrong = Outcome::Error(Class::Permanent, "no such view".to_owned());
         check(&wrong, &FIRST, &dead("permanent: no such view"));
         let none = Outcome::Error(Class::Malformed, "no body".to_owned());
         check(&none, &FIRST, &dead("malformed: no body"));
-        check(&Outcome::Busy, &FIRST, &Settlement::Retry { after: BUSY_WAIT });
+        check(&Outcome::Busy, &FIRST, &Settlement::Defer { after: BUSY_WAIT });
+        let away = Outcome::Error(Class::Away, "the disk is full".to_owned());
+        let Settlement::Defer { .. } = decide(&away, &Facts { attempt: 9, ..FIRST }) else {
+            panic!("a job is not to blame for its store");
+        };
     }
 
     #[test]

@@ -60,10 +60,10 @@ impl TestEdge {
         send(self.http, request(method, path, fields)).await
     }
 
-    /// Waits until the edge says that it is ready.
+    /// Waits until the edge says that it is ready, with nothing amiss.
     pub(super) async fn ready(&self) {
-        eventually(async || send(self.private, request("GET", "/readyz", &[])).await.status == 200)
-            .await;
+        let answer = async || send(self.private, request("GET", "/readyz", &[])).await;
+        eventually(async || answer().await.body.as_ref() == br#"{"ready":true}"#).await;
     }
 
     /// Waits until the edge has ended.

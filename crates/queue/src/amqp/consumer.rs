@@ -176,11 +176,11 @@ impl AmqpConsumer {
         incoming.dead(exchange, self.lane, reason, Timestamp::now())
     }
 
-    fn again(&self, incoming: &Incoming, after: Duration) -> Outgoing {
+    fn again(&self, incoming: &Incoming, failures: u32, after: Duration) -> Outgoing {
         let names = &self.shared.settings.names;
         match Rung::for_wait(after, draw()) {
-            None => incoming.again(names.due(), names::due_key(self.lane)),
-            Some(rung) => incoming.again(names.retry(), names::rung_key(self.lane, rung)),
+            None => incoming.again(failures, names.due(), names::due_key(self.lane)),
+            Some(rung) => incoming.again(failures, names.retry(), names::rung_key(self.lane, rung)),
         }
     }
 
@@ -275,7 +275,12 @@ impl Consumer for AmqpConsumer {
                     done.insert(tag);
                 }
                 Settlement::Release => released.push(tag),
-                Settlement::Retry { after } => self.owed.push((tag, self.again(incoming, after))),
+                Settlement::Retry { after } => {
+                    self.owed.push((tag, self.again(incoming, 1, after)));
+                }
+                Settlement::Defer { after } => {
+                    self.owed.push((tag, self.again(incoming, 0, after)));
+                }
                 Settlement::DeadLetter { reason } => {
                     self.owed.push((tag, self.dead(incoming, &reason)));
                 }

@@ -87,9 +87,9 @@ impl Incoming {
         self.properties.headers().as_ref()
     }
 
-    /// Returns the copy that is handed out to stable workers, as one more attempt.
-    pub(super) fn again(&self, exchange: ShortString, key: ShortString) -> Outgoing {
-        let attempt = self.attempts().unwrap_or(0).saturating_add(1);
+    /// Returns the copy that is handed out to stable workers, after so many more failures.
+    pub(super) fn again(&self, failures: u32, exchange: ShortString, key: ShortString) -> Outgoing {
+        let attempt = self.attempts().unwrap_or(0).saturating_add(failures);
         self.copy(exchange, key, [(name::ATTEMPT, AMQPValue::LongLongInt(attempt.into()))])
     }
 

@@ -166,18 +166,20 @@ impl Link {
     }
 
     fn down(&self, error: String) {
-        tracing::warn!(
-            error = error,
-            queue.server = self.settings.server(),
-            queue.link = self.purpose,
-            "Broker is not connected.",
-        );
         self.state.send_modify(|state| {
-            // Failing again is no news: people want to know since when.
-            let since = match state {
-                State::Down { since, .. } => *since,
-                State::New | State::Up { .. } => Timestamp::now(),
+            // Failing again for the same reason is no news: people want to know since when.
+            let (since, known) = match state {
+                State::Down { since, error: before } => (*since, *before == error),
+                State::New | State::Up { .. } => (Timestamp::now(), false),
             };
+            if !known {
+                tracing::warn!(
+                    error = error,
+                    queue.server = self.settings.server(),
+                    queue.link = self.purpose,
+                    "Broker is not connected.",
+                );
+            }
             *state = State::Down { since, error };
         });
     }

@@ -101,26 +101,27 @@ pub(crate) async fn a_dropped_call_loses_no_message(broker: &dyn Broker) {
 
 pub(crate) async fn each_settlement_does_what_it_says(broker: &dyn Broker) {
     let queue = broker.connect().await;
-    queue.publish(&jobs(Lane::Default, 0..5)).await.unwrap();
+    queue.publish(&jobs(Lane::Default, 0..6)).await.unwrap();
     let mut consumer = consumer(&*queue, Lane::Default, 10).await;
-    let taken = take(&mut *consumer, 5).await;
+    let taken = take(&mut *consumer, 6).await;
     let settlements = [
         Settlement::Ack,
         Settlement::Retry { after: HOUR },
         Settlement::Retry { after: Duration::ZERO },
         Settlement::Release,
         Settlement::DeadLetter { reason: "no such kind".to_owned() },
+        Settlement::Defer { after: Duration::ZERO },
     ];
     let tags = taken.iter().map(|delivery| delivery.tag);
     consumer.settle(tags.zip(settlements).collect()).await.unwrap();
-    let mut again = take(&mut *consumer, 2).await;
+    let mut again = take(&mut *consumer, 3).await;
     again.sort_by_key(number);
     let told: Vec<_> =
         again.iter().map(|delivery| (number(delivery), delivery.job.attempt)).collect();
-    assert_eq!(told, [(2, 1), (3, 0)]);
+    assert_eq!(told, [(2, 1), (3, 0), (5, 0)]);
     assert!(again.iter().all(|delivery| taken.iter().all(|first| first.tag != delivery.tag)));
     // The one that waits for its retry is ready as well.
-    assert_eq!(depth(&*queue, Lane::Default).await, (1, 2));
+    assert_eq!(depth(&*queue, Lane::Default).await, (1, 3));
     assert_eq!(queue.depth().await.unwrap().unfiled, 1);
 }
 

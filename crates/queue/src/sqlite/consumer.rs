@@ -166,7 +166,10 @@ impl Consumer for SqliteConsumer {
         let tags: Vec<_> = settlements.iter().map(|(tag, _)| *tag).collect();
         // Others may take what is given back, must set their timers anew, or file letters.
         let rings = settlements.iter().any(|(_, settlement)| match settlement {
-            Settlement::Release | Settlement::Retry { .. } | Settlement::DeadLetter { .. } => true,
+            Settlement::Release
+            | Settlement::Retry { .. }
+            | Settlement::Defer { .. }
+            | Settlement::DeadLetter { .. } => true,
             Settlement::Ack => false,
         });
         let (owner, now) = (self.owner, Timestamp::now());

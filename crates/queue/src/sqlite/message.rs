@@ -195,13 +195,8 @@ pub(super) fn settle(
                         where id = ?1 and fence = ?2 and owner = ?3",
                 )?
                 .execute(held)?,
-            Settlement::Retry { after } => sql
-                .prepare_cached(
-                    "update message set owner = null, ready_at = ?4, attempt = attempt + 1,
-                        redelivered = 0, canary = null
-                        where id = ?1 and fence = ?2 and owner = ?3",
-                )?
-                .execute((message, fence, owner, now.after(*after).0.max(1)))?,
+            Settlement::Retry { after } => delay(sql, held, 1, now.after(*after))?,
+            Settlement::Defer { after } => delay(sql, held, 0, now.after(*after))?,
             Settlement::DeadLetter { reason } => {
                 sql.prepare_cached(
                     "insert into dead(id, lane, kind, body, published_at, attempt, reason, died_at)
@@ -215,6 +210,20 @@ pub(super) fn settle(
         lost += usize::from(changed == 0);
     }
     Ok(lost)
+}
+
+fn delay(
+    sql: &Connection,
+    (message, fence, owner): (&i64, &i64, i64),
+    failures: u32,
+    until: Timestamp,
+) -> Result<usize, Error> {
+    let mut delay = sql.prepare_cached(
+        "update message set owner = null, ready_at = ?4, attempt = attempt + ?5,
+            redelivered = 0, canary = null
+            where id = ?1 and fence = ?2 and owner = ?3",
+    )?;
+    Ok(delay.execute((message, fence, owner, until.0.max(1), failures))?)
 }
 
 fn delete(sql: &Connection, held: (&i64, &i64, i64)) -> Result<usize, Error> {

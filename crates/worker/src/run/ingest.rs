@@ -20,7 +20,6 @@ pub(crate) use self::batches::Batches;
 use crate::consume::Run;
 use crate::faults;
 use crate::metrics::metrics;
-use crate::retry::Class;
 use crate::settle::Outcome;
 use crate::write_back::Purged;
 
@@ -82,7 +81,7 @@ impl<B: Batches + ?Sized> Ingest<B> {
         let claims = match self.store.claim(batches, Timestamp::now()).await {
             Ok(claims) => claims,
             // One of them is at fault, and the others need not wait for it.
-            Err(error) if error.class() != Class::Transient && batches.len() > 1 => {
+            Err(error) if error.class().is_final() && batches.len() > 1 => {
                 return batches.to_vec();
             }
             Err(error) => {
@@ -157,7 +156,7 @@ impl<B: Batches + ?Sized> Ingest<B> {
             }
             Err(error) => {
                 self.release(holds).await;
-                if error.class() != Class::Transient && batches.len() > 1 {
+                if error.class().is_final() && batches.len() > 1 {
                     return batches;
                 }
                 ends.all(&batches, &Outcome::from(&error));

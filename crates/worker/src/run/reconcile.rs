@@ -151,7 +151,7 @@ impl Reconcile {
             "Job failed.",
         );
         let code = match self.spec.retry.after(failures, class, true, draw()) {
-            Next::Retry(after) => {
+            Next::Retry(after) | Next::Defer(after) => {
                 return Some(Ending::Retry { reason, at: Timestamp::now().after(after) });
             }
             Next::Exhausted => "exhausted",

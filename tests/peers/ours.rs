@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
 use tidegate_core::job::{Arm, Job, Lane, PROBE};
@@ -24,13 +25,19 @@ const WORKERS: usize = 2;
 /// As many as the relay publishes at a time.
 const BATCH: usize = 256;
 
+/// Calls to the publisher at a time: an api and two workers, each with its relay.
+const RELAYS: usize = 3;
+
 /// Bytes that each job carries, as the peers' do.
 const PAYLOAD: usize = 1024;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks at the tally: each costs the database a little.
+/// Between two looks whether something began.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Between two looks at the tally: each costs the database as much as a hundred jobs.
+const TALLY: Duration = Duration::from_millis(100);
 
 /// Publishes jobs, then lets workers run them.
 pub(crate) async fn measure(words: &Words) -> anyhow::Result<Speed> {
@@ -61,9 +68,8 @@ async fn connected(queue: &SharedQueue) -> anyhow::Result<()> {
 async fn enqueue(queue: &SharedQueue, run: Uuid, count: u32) -> anyhow::Result<f64> {
     let jobs: Vec<Job> = (0..count).map(|n| job(run, n, count)).collect();
     let started = Instant::now();
-    for batch in jobs.chunks(BATCH) {
-        queue.publish(batch).await?;
-    }
+    let published = stream::iter(jobs.chunks(BATCH)).map(|batch| queue.publish(batch));
+    published.buffer_unordered(RELAYS).try_collect::<()>().await?;
     Ok(f64::from(count) / started.elapsed().as_secs_f64())
 }
 
@@ -126,6 +132,6 @@ async fn watch(store: &SharedStore, run: Uuid, count: u32) -> anyhow::Result<f64
             }
             return Ok((tally.done - first) as f64 / (now - start).as_secs_f64());
         }
-        sleep(LOOK).await;
+        sleep(TALLY).await;
     }
 }

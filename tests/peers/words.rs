@@ -44,7 +44,7 @@ impl Words {
             modules: PathBuf::new(),
             rounds: 3,
             tasks: 3_000,
-            jobs: 20_000,
+            jobs: 40_000,
         };
         while let Some(word) = words.next() {
             let value = words.next().ok_or(format!("{word} needs a value"))?;

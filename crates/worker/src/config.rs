@@ -56,7 +56,7 @@ pub struct Config {
 /// `[consume]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumeConfig {
-    /// Deliveries of each lane of short jobs held at a time, those being run included. Default: 128.
+    /// Deliveries of each lane of short jobs held at a time, those being run included. Default: 256.
     pub prefetch: NonZeroU16,
     /// Runs of short jobs at a time, at least 3: some are reserved for each lane. Default: 8.
     pub slots: u32,
@@ -196,7 +196,7 @@ impl RawConsume {
 
 impl Default for RawConsume {
     fn default() -> Self {
-        Self { prefetch: 128, slots: 8, long_slots: 2 }
+        Self { prefetch: 256, slots: 8, long_slots: 2 }
     }
 }
 

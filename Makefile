@@ -6,7 +6,7 @@ ARGS ?=
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help up demo test faults fail-points lint alerts doc bench bench-peers images compose clean-data
+.PHONY: help up demo test faults fail-points lint alerts doc bench bench-servers bench-peers images compose clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,11 @@ alerts: ## Check the alert rules of deploy/alerts and run their tests
 bench: ## Measure what docs/PERFORMANCE.md reports (ARGS="--long" adds five million rows)
 	$(CARGO) build --locked --profile bench --bin tidegate --bin bench
 	$(TARGET)/release/bench --tidegate $(TARGET)/release/tidegate $(ARGS)
+
+bench-servers: ## The same on a private RabbitMQ and PostgreSQL (ARGS="--only refresh")
+	@sh tests/support/tools.sh openssl rabbitmq-server postgresql
+	$(CARGO) build --locked --profile bench --bin tidegate --bin bench
+	sh tests/support/servers.sh run $(TARGET)/release/bench --tidegate $(TARGET)/release/tidegate --servers $(ARGS)
 
 bench-peers: ## Compare the queue with Celery and BullMQ on the same private servers (ARGS="--rounds 1" for a short run)
 	@sh tests/support/tools.sh openssl rabbitmq-server postgresql redis-server python3-venv npm

@@ -43,7 +43,7 @@ pub(crate) async fn run(
     address: &str,
     requests: Vec<Vec<u8>>,
     status: u16,
-    servers: Servers,
+    servers: &Servers,
 ) -> anyhow::Result<Rate> {
     let requests = Arc::new(requests);
     let started = Instant::now();

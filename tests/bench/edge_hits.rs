@@ -21,7 +21,7 @@ const CITIES: u64 = 40;
 
 /// Measures reads that the cache answers.
 pub(crate) async fn measure(words: &Words, table: &mut Table) -> anyhow::Result<()> {
-    let stack = Stack::start(&words.tidegate).await?;
+    let stack = Stack::start(words).await?;
     let servers = stack.servers()?;
     writer::send_all(&stack.client()?, Rows::new("edge", 3), 200_000, 5_000).await?;
     let started = Instant::now();

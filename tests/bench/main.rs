@@ -18,6 +18,7 @@ mod edge_hits;
 mod freshness;
 mod ingest;
 mod reads;
+mod refresh;
 mod start;
 
 mod table;
@@ -45,6 +46,7 @@ async fn main() -> ExitCode {
             Part::Freshness => freshness::measure(&words, &mut table).await,
             Part::Reads => reads::measure(&words, &mut table).await,
             Part::Edge => edge_hits::measure(&words, &mut table).await,
+            Part::Refresh => refresh::measure(&words, &mut table).await,
             Part::Start => start::measure(&words, &mut table).await,
         };
         if let Err(error) = measured {

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::processes::Servers;
+use crate::words::{Backends, Words};
 
 /// Longest wait for the ready line, and for the end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +24,8 @@ pub(crate) struct Stack {
     up: Child,
     ready: Value,
     directory: TempDir,
+    /// Processes of database and broker.
+    behind: Vec<u32>,
     /// From the start of the process to its ready line.
     pub(crate) ready_after: Duration,
 }
@@ -31,14 +34,31 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Starts one.
-    pub(crate) async fn start(tidegate: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(words: &Words) -> anyhow::Result<Self> {
+        Self::start_with(words, &[]).await
+    }
+
+    /// Starts one with further words for `up`.
+    pub(crate) async fn start_with(words: &Words, further: &[&str]) -> anyhow::Result<Self> {
+        let tidegate = &words.tidegate;
         let directory = tempfile::tempdir()?;
         let log = std::fs::File::create(directory.path().join("up.log"))?;
+        let (mut backends, mut behind) = (Vec::new(), Vec::new());
+        if words.backends == Backends::Servers {
+            let servers = e2e::Servers::new().await;
+            for said in [servers.postgres("pid").await, servers.broker("pid").await] {
+                behind.push(said.trim().parse().context("a server tells its process id")?);
+            }
+            backends =
+                ["--store", &servers.store, "--queue", &servers.queue].map(str::to_owned).into();
+        }
         let started = Instant::now();
         let mut up = Command::new(tidegate)
             .args(["up", "--json", "--data"])
             .arg(directory.path().join("data"))
             .args(["--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--control", "127.0.0.1:0"])
+            .args(backends)
+            .args(further)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -50,7 +70,7 @@ impl Stack {
         let line = line.context("`tidegate up` ended before it was ready")?;
         let ready_after = started.elapsed();
         let ready = serde_json::from_str(&line)?;
-        Ok(Self { tidegate: tidegate.to_owned(), up, ready, directory, ready_after })
+        Ok(Self { tidegate: tidegate.clone(), up, ready, directory, behind, ready_after })
     }
 
     /// Ends it as an operator does; dropping it would end it too, but not wait.
@@ -64,7 +84,8 @@ impl Stack {
 
     /// Returns the servers.
     pub(crate) fn servers(&self) -> anyhow::Result<Servers> {
-        Ok(Servers { parent: self.up.id().context("`tidegate up` has ended by itself")? })
+        let parent = self.up.id().context("`tidegate up` has ended by itself")?;
+        Ok(Servers { parent, behind: self.behind.clone() })
     }
 
     /// Returns a client for the edge over TLS, with the admin token.
@@ -80,11 +101,16 @@ impl Stack {
 
     /// Returns the address of the api's public listener.
     pub(crate) fn api(&self) -> anyhow::Result<String> {
-        let file = self.data().join("run").join("api.toml");
+        self.listener("api", "public")
+    }
+
+    /// Returns the address of a tier's listener.
+    pub(crate) fn listener(&self, tier: &str, listener: &str) -> anyhow::Result<String> {
+        let file = self.data().join("run").join(format!("{tier}.toml"));
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let table: toml::Table = text.parse()?;
-        let address = table.get("listen").and_then(|listen| listen.get("public")?.as_str());
-        Ok(address.context("the api's configuration names no public listener")?.to_owned())
+        let address = table.get("listen").and_then(|listen| listen.get(listener)?.as_str());
+        Ok(address.with_context(|| format!("{tier} has no {listener} listener"))?.to_owned())
     }
 
     /// Runs the demo to its end; returns its report. A total that differs is an error.

@@ -16,11 +16,11 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(crate) async fn measure(words: &Words, table: &mut Table) -> anyhow::Result<()> {
     let mut longest = Duration::ZERO;
     for _ in 1..STARTS {
-        let stack = Stack::start(&words.tidegate).await?;
+        let stack = Stack::start(words).await?;
         longest = longest.max(stack.ready_after);
         stack.stop().await?;
     }
-    let stack = Stack::start(&words.tidegate).await?;
+    let stack = Stack::start(words).await?;
     longest = longest.max(stack.ready_after);
     let name = format!("up → ready, longest of {STARTS}");
     table.figure(&name, Goal::AtMost(2_000.0), longest.as_secs_f64() * 1e3, "ms");

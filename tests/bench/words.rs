@@ -11,6 +11,8 @@ pub(crate) struct Words {
     only: Option<Part>,
     /// With five million rows.
     pub(crate) extent: Extent,
+    /// What the stacks keep their data in.
+    pub(crate) backends: Backends,
     /// One JSON object instead of a table.
     pub(crate) json: bool,
 }
@@ -22,6 +24,15 @@ pub(crate) enum Extent {
     Usual,
     /// Five million too.
     Long,
+}
+
+/// What keeps rows and messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backends {
+    /// Files in the data directory.
+    Embedded,
+    /// PostgreSQL and RabbitMQ, which `tests/support/servers.sh` has started.
+    Servers,
 }
 
 /// A group of figures that share a stack.
@@ -37,6 +48,8 @@ pub(crate) enum Part {
     Edge,
     /// How long `up` takes, and what it holds.
     Start,
+    /// From a stale hit to the edge's refreshed response, through queue and worker.
+    Refresh,
 }
 
 // === impl Words ===
@@ -44,14 +57,20 @@ pub(crate) enum Part {
 impl Words {
     /// Reads the words.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut parsed =
-            Self { tidegate: beside_us()?, only: None, extent: Extent::Usual, json: false };
+        let mut parsed = Self {
+            tidegate: beside_us()?,
+            only: None,
+            extent: Extent::Usual,
+            backends: Backends::Embedded,
+            json: false,
+        };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
                 "--tidegate" => parsed.tidegate = value()?.into(),
                 "--only" => parsed.only = Some(Part::parse(&value()?)?),
                 "--long" => parsed.extent = Extent::Long,
+                "--servers" => parsed.backends = Backends::Servers,
                 "--json" => parsed.json = true,
                 _ => return Err(format!("'{word}' is not known; {}", usage())),
             }
@@ -70,7 +89,7 @@ impl Words {
 
 fn usage() -> String {
     let parts = Part::ALL.map(Part::name).join("|");
-    format!("bench [--tidegate PATH] [--only {parts}] [--long] [--json]")
+    format!("bench [--tidegate PATH] [--only {parts}] [--long] [--servers] [--json]")
 }
 
 fn beside_us() -> Result<PathBuf, String> {
@@ -82,8 +101,8 @@ fn beside_us() -> Result<PathBuf, String> {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Start, Self::Ingest, Self::Freshness, Self::Reads, Self::Edge];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Start, Self::Ingest, Self::Freshness, Self::Refresh, Self::Reads, Self::Edge];
 
     /// Returns its name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -93,6 +112,7 @@ impl Part {
             Self::Reads => "reads",
             Self::Edge => "edge",
             Self::Start => "start",
+            Self::Refresh => "refresh",
         }
     }
 

@@ -19,6 +19,7 @@ const ROWS: u64 = 1_000_000;
 pub(crate) async fn measure(words: &Words, table: &mut Table) -> anyhow::Result<()> {
     let stack = Stack::start(words).await?;
     writer::send_all(&stack.client()?, Rows::new("reads", 12), ROWS, 5_000).await?;
+    stack.settle_tables().await;
     let (address, token, servers) = (stack.api()?, stack.token()?, stack.servers()?);
     let paths = paths();
     let plain: Vec<Vec<u8>> = paths.iter().map(|path| get(path, token, None)).collect();

@@ -24,10 +24,16 @@ pub(crate) struct Stack {
     up: Child,
     ready: Value,
     directory: TempDir,
-    /// Processes of database and broker.
-    behind: Vec<u32>,
+    behind: Option<Behind>,
     /// From the start of the process to its ready line.
     pub(crate) ready_after: Duration,
+}
+
+/// Database and broker behind a stack.
+struct Behind {
+    servers: e2e::Servers,
+    /// Their processes.
+    ids: Vec<u32>,
 }
 
 // === impl Stack ===
@@ -43,15 +49,13 @@ impl Stack {
         let tidegate = &words.tidegate;
         let directory = tempfile::tempdir()?;
         let log = std::fs::File::create(directory.path().join("up.log"))?;
-        let (mut backends, mut behind) = (Vec::new(), Vec::new());
-        if words.backends == Backends::Servers {
-            let servers = e2e::Servers::new().await;
-            for said in [servers.postgres("pid").await, servers.broker("pid").await] {
-                behind.push(said.trim().parse().context("a server tells its process id")?);
-            }
-            backends =
-                ["--store", &servers.store, "--queue", &servers.queue].map(str::to_owned).into();
-        }
+        let behind = match words.backends {
+            Backends::Embedded => None,
+            Backends::Servers => Some(Behind::new().await?),
+        };
+        let backends = behind.iter().flat_map(|Behind { servers, .. }| {
+            ["--store", &servers.store, "--queue", &servers.queue]
+        });
         let started = Instant::now();
         let mut up = Command::new(tidegate)
             .args(["up", "--json", "--data"])
@@ -85,7 +89,16 @@ impl Stack {
     /// Returns the servers.
     pub(crate) fn servers(&self) -> anyhow::Result<Servers> {
         let parent = self.up.id().context("`tidegate up` has ended by itself")?;
-        Ok(Servers { parent, behind: self.behind.clone() })
+        let behind = self.behind.as_ref().map(|behind| behind.ids.clone()).unwrap_or_default();
+        Ok(Servers { parent, behind })
+    }
+
+    /// Has the database server clean up and look at its tables now, as it does by itself within a
+    /// minute of a load: plans made before that are worse.
+    pub(crate) async fn settle_tables(&self) {
+        if let Some(Behind { servers, .. }) = &self.behind {
+            servers.sql("vacuum analyze").await;
+        }
     }
 
     /// Returns a client for the edge over TLS, with the admin token.
@@ -135,5 +148,18 @@ impl Stack {
     fn ready(&self, member: &str) -> anyhow::Result<&str> {
         let value = self.ready.get(member).and_then(Value::as_str);
         value.with_context(|| format!("the ready line names no {member}"))
+    }
+}
+
+// === impl Behind ===
+
+impl Behind {
+    async fn new() -> anyhow::Result<Self> {
+        let servers = e2e::Servers::new().await;
+        let mut ids = Vec::new();
+        for said in [servers.postgres("pid").await, servers.broker("pid").await] {
+            ids.push(said.trim().parse().context("a server tells its process id")?);
+        }
+        Ok(Self { servers, ids })
     }
 }

@@ -33,6 +33,6 @@ until redis-cli -p "$port" ping >/dev/null 2>&1; do
     sleep 0.1
 done
 
-"$target/release/peers" --amqp "$TIDEGATE_TEST_AMQP" --store "$TIDEGATE_TEST_POSTGRES" --redis "$port" \
+"$target/release/peers" --amqp "$TIDEGATE_TEST_AMQP" --store "$TIDEGATE_TEST_POSTGRES?sslmode=disable" --redis "$port" \
     --worker "$target/release/tidegate-worker" --python "$peers/venv/bin/python" --peers "$here/peers" \
     --modules "$peers" "$@"

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Jobs of one commit: a worker's prefetch window.
-const GROUP: usize = 64;
+const GROUP: usize = 256;
 
 /// Tasks that complete one job at a time.
 const TASKS: usize = 64;

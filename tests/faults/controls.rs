@@ -7,7 +7,7 @@ use e2e::{PATIENCE, Put, Random, Servers, Tally, eventually, signal};
 use serde_json::json;
 use tidegate_core::backend::{QueueBackend, StoreBackend};
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, Job, Lane, PROBE};
+use tidegate_core::job::{Job, Lane, PROBE};
 use tidegate_core::shutdown::Shutdown;
 use tidegate_queue::SharedQueue;
 use tidegate_store::NewJob;
@@ -81,23 +81,13 @@ async fn put(servers: &Servers, queue: &SharedQueue) -> String {
     let store = tidegate_store::open(&backend).await.expect("the store can be opened");
     let (run, now) = (Uuid::now_v7(), Timestamp::now());
     let jobs = (0..JOBS).map(|n| NewJob {
-        job: Job {
-            id: Uuid::now_v7(),
-            kind: PROBE.to_owned(),
-            schema: 1,
-            lane: Lane::Default,
-            attempt: 0,
-            generation: 0,
-            tenant: "default".to_owned(),
-            product: "air".to_owned(),
-            release: None,
-            arm: Arm::Stable,
-            cohort: None,
-            traceparent: None,
-            enqueued_at: now,
-            deadline: None,
-            body: json!({ "run": run, "n": n, "of": JOBS }),
-        },
+        job: Job::new(
+            PROBE,
+            Lane::Default,
+            ("default", "air"),
+            json!({ "run": run, "n": n, "of": JOBS }),
+            now,
+        ),
         run_at: None,
         idempotency_key: None,
     });

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, Job, Lane, PROBE};
+use tidegate_core::job::{Job, Lane, PROBE};
 use tidegate_queue::SharedQueue;
 use tidegate_store::SharedStore;
 use tokio::process::{Child, Command};
@@ -74,23 +74,13 @@ async fn enqueue(queue: &SharedQueue, run: Uuid, count: u32) -> anyhow::Result<f
 }
 
 fn job(run: Uuid, n: u32, of: u32) -> Job {
-    Job {
-        id: Uuid::now_v7(),
-        kind: PROBE.to_owned(),
-        schema: 1,
-        lane: Lane::Default,
-        attempt: 0,
-        generation: 0,
-        tenant: "default".to_owned(),
-        product: "air".to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: Timestamp::now(),
-        deadline: None,
-        body: json!({ "run": run, "n": n, "of": of, "padding": "x".repeat(PAYLOAD) }),
-    }
+    Job::new(
+        PROBE,
+        Lane::Default,
+        ("default", "air"),
+        json!({ "run": run, "n": n, "of": of, "padding": "x".repeat(PAYLOAD) }),
+        Timestamp::now(),
+    )
 }
 
 /// Workers as they are deployed; killed when dropped.

@@ -65,22 +65,14 @@ impl<'a> Admin<'a> {
     /// Makes a job of the first version of its kind's body.
     pub(crate) fn job(&self, app: &App, work: Work, now: Timestamp) -> Job {
         let Stamp { release, cohort } = Stamp::of(self.headers);
+        let whose = (&*self.principal.tenant, &*self.product.contract().name);
         Job {
             id: work.id,
-            kind: work.kind.to_owned(),
-            schema: 1,
-            lane: work.lane,
-            attempt: 0,
-            generation: 0,
-            tenant: self.principal.tenant.clone(),
-            product: self.product.contract().name.clone(),
             arm: app.release.arm_of(release.as_deref()),
             release,
             cohort,
             traceparent: traceparent(self.headers),
-            enqueued_at: now,
-            deadline: None,
-            body: work.body,
+            ..Job::new(work.kind, work.lane, whose, work.body, now)
         }
     }
 

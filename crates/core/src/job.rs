@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -93,7 +94,7 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     /// The work itself, small; null if it is larger than [`MAX_INLINE_BODY`] and stays in the store.
-    pub body: serde_json::Value,
+    pub body: Value,
 }
 
 /// The text names no lane.
@@ -147,6 +148,33 @@ impl Arm {
 // === impl Job ===
 
 impl Job {
+    /// Makes a job that nobody has tried, of the first shape of its kind, for stable workers.
+    pub fn new(
+        kind: &str,
+        lane: Lane,
+        (tenant, product): (&str, &str),
+        body: Value,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            kind: kind.to_owned(),
+            schema: 1,
+            lane,
+            attempt: 0,
+            generation: 0,
+            tenant: tenant.to_owned(),
+            product: product.to_owned(),
+            release: None,
+            arm: Arm::Stable,
+            cohort: None,
+            traceparent: None,
+            enqueued_at: now,
+            deadline: None,
+            body,
+        }
+    }
+
     /// Returns the release whose canary workers are meant, if any are.
     pub fn canary(&self) -> Option<&str> {
         match self.arm {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidegate_core::backend::QueueBackend;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, INGEST, Job, Lane};
+use tidegate_core::job::{INGEST, Job, Lane};
 use tidegate_queue::{Consumer, Queue, QueueError, Settlement, SharedQueue, Source, SqliteQueue};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -177,23 +177,7 @@ fn batch(size: usize) -> Vec<Job> {
 }
 
 fn job() -> Job {
-    Job {
-        id: Uuid::now_v7(),
-        kind: INGEST.to_owned(),
-        schema: 1,
-        lane: Lane::Default,
-        attempt: 0,
-        generation: 0,
-        tenant: "default".to_owned(),
-        product: "air".to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: Timestamp::now(),
-        deadline: None,
-        body: json!("x".repeat(BODY)),
-    }
+    Job::new(INGEST, Lane::Default, ("default", "air"), json!("x".repeat(BODY)), Timestamp::now())
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark's output")]

@@ -10,9 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, INGEST, Job, Lane};
+use tidegate_core::job::{INGEST, Job, Lane};
 use tidegate_core::notice::Notice;
-use uuid::Uuid;
 
 pub(crate) use self::canaries::*;
 pub(crate) use self::dead_letters::*;
@@ -91,23 +90,7 @@ pub(crate) use conformance;
 
 /// Returns a job whose body is `n`.
 pub(crate) fn job(lane: Lane, n: usize) -> Job {
-    Job {
-        id: Uuid::now_v7(),
-        kind: INGEST.to_owned(),
-        schema: 1,
-        lane,
-        attempt: 0,
-        generation: 0,
-        tenant: "default".to_owned(),
-        product: "air".to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: Timestamp(1),
-        deadline: None,
-        body: json!(n),
-    }
+    Job::new(INGEST, lane, ("default", "air"), json!(n), Timestamp(1))
 }
 
 pub(crate) fn jobs(lane: Lane, range: std::ops::Range<usize>) -> Vec<Job> {

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, Job, Lane, PROBE};
+use tidegate_core::job::{Job, Lane, PROBE};
 use tidegate_core::outbox::OutboxSource as _;
 use tidegate_store::{
     Completed, Completion, Effect, Jobs as _, NewJob, Probe, SqliteStore, Store as _,
@@ -27,23 +27,13 @@ const GROUP: usize = 256;
 const TASKS: usize = 64;
 
 fn probe(run: Uuid, n: u32) -> Job {
-    Job {
-        id: Uuid::now_v7(),
-        kind: PROBE.to_owned(),
-        schema: 1,
-        lane: Lane::Default,
-        attempt: 0,
-        generation: 0,
-        tenant: "default".to_owned(),
-        product: "air".to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: Timestamp::now(),
-        deadline: None,
-        body: serde_json::json!({ "run": run, "n": n }),
-    }
+    Job::new(
+        PROBE,
+        Lane::Default,
+        ("default", "air"),
+        serde_json::json!({ "run": run, "n": n }),
+        Timestamp::now(),
+    )
 }
 
 fn ran(job: Job) -> Completion {

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, EVERY_TENANT, Job, Lane, RECONCILE};
+use tidegate_core::job::{EVERY_TENANT, Job, Lane, RECONCILE};
 use tidegate_core::shutdown::Shutdown;
 use tidegate_store::{NewJob, SharedStore, StoreError};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use uuid::Uuid;
 
 /// How often to look whether there is a new view, or the next time has come.
 const LOOK: Duration = Duration::from_secs(30);
@@ -83,22 +82,10 @@ fn next(now: Timestamp, every: Duration) -> Timestamp {
 }
 
 fn job((product, view): &View, at: Timestamp, template: &Template, now: Timestamp) -> NewJob {
+    let body = json!({ "view": view, "repair": true });
     let job = Job {
-        id: Uuid::now_v7(),
-        kind: RECONCILE.to_owned(),
-        schema: 1,
-        lane: template.lane,
-        attempt: 0,
-        generation: 0,
-        tenant: EVERY_TENANT.to_owned(),
-        product: product.clone(),
         release: template.release.clone(),
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: now,
-        deadline: None,
-        body: json!({ "view": view, "repair": true }),
+        ..Job::new(RECONCILE, template.lane, (EVERY_TENANT, product), body, now)
     };
     let idempotency_key = Some(format!("regular/{view}/{}", at.seconds()));
     NewJob { job, run_at: Some(at), idempotency_key }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, Job, Lane, PROBE};
+use tidegate_core::job::{Job, Lane, PROBE};
 use tidegate_store::{DeadFilter, DeadLetter, NewJob, SharedStore};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
@@ -23,23 +23,13 @@ const LOOK: Duration = Duration::from_millis(20);
 const OTHERS: usize = 200;
 
 fn probe(run: Uuid, n: usize, outcome: &str) -> Job {
-    Job {
-        id: Uuid::now_v7(),
-        kind: PROBE.to_owned(),
-        schema: 1,
-        lane: Lane::Default,
-        attempt: 0,
-        generation: 0,
-        tenant: "default".to_owned(),
-        product: "air".to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: Timestamp::now(),
-        deadline: None,
-        body: json!({ "run": run, "n": n, "outcome": outcome }),
-    }
+    Job::new(
+        PROBE,
+        Lane::Default,
+        ("default", "air"),
+        json!({ "run": run, "n": n, "outcome": outcome }),
+        Timestamp::now(),
+    )
 }
 
 fn worker(config: &Path) -> Child {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::cache_update::{Origin, RefreshOrder, Resource};
-use tidegate_core::job::{Arm, Job, Lane, REFRESH};
+use tidegate_core::job::{Job, Lane, REFRESH};
 use tidegate_core::shutdown::Shutdown;
 use tidegate_queue::{QueueError, QueueState, SharedQueue};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{Fallback, MAX_DEADLINE, Order};
 use crate::edge::Edge;
@@ -123,22 +122,15 @@ fn job(order: &Order, routing: &Routing) -> Option<Job> {
     };
     let window = stale.response.metadata.revalidation_window(*placed_at);
     let traceparent = lookup.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    // Plain data: what can't be written is not worth a job.
+    let body = serde_json::to_value(body).ok()?;
+    let whose = (&*reader.tenant, routing.product());
     Some(Job {
-        id: Uuid::now_v7(),
-        kind: REFRESH.to_owned(),
         schema: SCHEMA,
-        lane: Lane::High,
-        attempt: 0,
-        generation: 0,
-        tenant: reader.tenant.clone(),
-        product: routing.product().to_owned(),
         release: routing.release().map(str::to_owned),
-        arm: Arm::Stable,
         cohort: lookup.stamp().map(|stamp| stamp.cohort),
         traceparent: traceparent.map(str::to_owned),
-        enqueued_at: *placed_at,
         deadline: Some(placed_at.after(window.min(MAX_DEADLINE))),
-        // Plain data: what can't be written is not worth a job.
-        body: serde_json::to_value(body).ok()?,
+        ..Job::new(REFRESH, Lane::High, whose, body, *placed_at)
     })
 }

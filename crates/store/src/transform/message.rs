@@ -58,22 +58,15 @@ pub(crate) fn first(batch: &NewBatch, now: Timestamp) -> Job {
 /// Returns the job that applies a batch whose first message was lost or failed: rows that were
 /// accepted always move to stable.
 pub(crate) fn again(batch: Batch, now: Timestamp) -> Job {
+    let body = serde_json::json!({ "batch": batch.id });
     Job {
         id: batch.id,
-        kind: INGEST.to_owned(),
         schema: INGEST_SCHEMA,
-        lane: Lane::Default,
-        attempt: 0,
         generation: batch.generation,
-        tenant: batch.tenant,
-        product: batch.product,
         release: batch.release,
-        arm: Arm::Stable,
         cohort: batch.cohort,
         traceparent: batch.traceparent,
-        enqueued_at: now,
-        deadline: None,
-        body: serde_json::json!({ "batch": batch.id }),
+        ..Job::new(INGEST, Lane::Default, (&batch.tenant, &batch.product), body, now)
     }
 }
 

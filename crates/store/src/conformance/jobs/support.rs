@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_core::clock::Timestamp;
-use tidegate_core::job::{Arm, Job, Lane, PROBE, RECONCILE};
+use tidegate_core::job::{Job, Lane, PROBE, RECONCILE};
 use tidegate_core::notice::Notice;
 use tidegate_core::outbox::OutboxMessage;
 use uuid::Uuid;
@@ -22,23 +22,7 @@ pub(super) fn after(seconds: u64) -> Timestamp {
 }
 
 pub(super) fn job(kind: &str, body: Value) -> Job {
-    Job {
-        id: Uuid::now_v7(),
-        kind: kind.to_owned(),
-        schema: 1,
-        lane: Lane::Low,
-        attempt: 0,
-        generation: 0,
-        tenant: TENANT.to_owned(),
-        product: "air".to_owned(),
-        release: None,
-        arm: Arm::Stable,
-        cohort: None,
-        traceparent: None,
-        enqueued_at: NOW,
-        deadline: None,
-        body,
-    }
+    Job::new(kind, Lane::Low, (TENANT, "air"), body, NOW)
 }
 
 /// A short job.

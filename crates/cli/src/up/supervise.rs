@@ -21,6 +21,9 @@ use crate::up::tier::Tier;
 /// A child drains by itself; one that has not ended this much later is killed.
 const PATIENCE: Duration = DRAIN.saturating_add(Duration::from_secs(5));
 
+/// By which an operator decides on huge pages: a variable of mimalloc's.
+const HUGE_PAGES: &str = "MIMALLOC_ALLOW_THP";
+
 /// The environment that children inherit: how much is logged, nothing else of their configuration.
 const INHERITED: &str = "TIDEGATE_LOG__";
 
@@ -241,6 +244,9 @@ impl Keeper {
             if text.starts_with(ENV_PREFIX) && !text.starts_with(INHERITED) {
                 command.env_remove(name);
             }
+        }
+        if !self.spec.tier.wants_huge_pages() && std::env::var_os(HUGE_PAGES).is_none() {
+            command.env(HUGE_PAGES, "0");
         }
         command.spawn().context("the program can't be started")
     }

@@ -15,6 +15,15 @@ impl Tier {
     /// Edges first, then what they lean on: a request in flight finds all it needs.
     pub(crate) const STOP_ORDER: [Self; 4] = [Self::Edge, Self::Api, Self::Worker, Self::Control];
 
+    /// Returns whether the allocator should ask for huge pages: they make much memory faster, and
+    /// little memory large.
+    pub(crate) fn wants_huge_pages(self) -> bool {
+        match self {
+            Self::Edge | Self::Api => true,
+            Self::Worker | Self::Control => false,
+        }
+    }
+
     /// Returns the subcommand.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -82,7 +82,7 @@ pub async fn run(args: Up, output: Output) -> Result<(), Failure> {
         spec: &|number| write_configs::another_worker(&layout, number),
     };
     let ready = match ready::wait(&ports, &mut supervisor, &stop).await {
-        Ok(lacking) => {
+        Ok(()) => {
             settings.save(data.root())?;
             let shown = Shown {
                 settings: &settings,
@@ -91,9 +91,6 @@ pub async fn run(args: Up, output: Output) -> Result<(), Failure> {
                 seeded: &seeded,
                 data: &data,
             };
-            for lack in &lacking {
-                output::note(&format!("{lack}; it goes on by itself once the queue answers"));
-            }
             output.result(&show::text(&shown, Timestamp::now()), &show::event(&settings))?;
             scaler.start(&mut supervisor)?;
             match args.workers {

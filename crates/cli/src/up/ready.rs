@@ -8,6 +8,7 @@ use tidegate_core::config::EXIT_USAGE;
 use tidegate_core::shutdown::Shutdown;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::output;
 use crate::up::fetch;
 use crate::up::ports::Ports;
 use crate::up::supervise::{Ended, Supervisor};
@@ -62,20 +63,27 @@ struct FailedCheck {
     reason: String,
 }
 
-/// Waits until all tiers are ready; returns what those lack that go on without their queue.
+/// Waits until all tiers are ready; tells which of them go on without their queue.
 pub(crate) async fn wait(
     ports: &Ports,
     supervisor: &mut Supervisor,
     stop: &Shutdown,
-) -> Result<Vec<String>, NotReady> {
+) -> Result<(), NotReady> {
     let tiers = Tier::STOP_ORDER.map(|tier| (tier, ports.private(tier)));
     tokio::select! {
-        looked = all_ready(&tiers) => looked.map_err(|reason| NotReady::Failed(anyhow::anyhow!(
+        looked = all_ready(&tiers) => looked.map(|lacking| tell(&lacking)).map_err(|reason| NotReady::Failed(anyhow::anyhow!(
             "not ready after {} s: {reason}; the lines above say more",
             TIMEOUT.as_secs()
         ))),
         error = hopeless(supervisor) => Err(NotReady::Failed(error)),
         () = stop.cancelled() => Err(NotReady::Stopped),
+    }
+}
+
+/// Tells a person which tiers go on without their queue.
+fn tell(lacking: &[String]) {
+    for lack in lacking {
+        output::note(&format!("{lack}; it goes on by itself once the queue answers"));
     }
 }
 

@@ -17,7 +17,7 @@ fn problems(text: &str) -> Vec<String> {
 fn what_is_left_out_has_a_default() {
     let config: Config = parse("worker.toml", LEAST, []).unwrap();
     let ConsumeConfig { prefetch, slots, long_slots } = config.consume;
-    assert_eq!((prefetch.get(), slots, long_slots.get()), (128, 8, 2));
+    assert_eq!((prefetch.get(), slots, long_slots.get()), (256, 8, 2));
     assert_eq!((config.release.arm, config.release.canary()), (Arm::Stable, None));
     assert_eq!(config.reconcile.every, Duration::from_secs(86_400));
     assert!(!config.supervised && !config.probe_may_crash);

@@ -5,6 +5,7 @@
 
 pub mod config;
 mod error;
+pub mod judge;
 pub mod state;
 
 mod contract;

@@ -6,7 +6,7 @@ ARGS ?=
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help up demo test faults fail-points lint alerts doc bench bench-servers bench-peers images compose clean-data
+.PHONY: help up demo test faults fail-points lint alerts doc bench bench-servers bench-peers calibrate images compose clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,10 @@ bench-peers: ## Compare the queue with Celery and BullMQ on the same private ser
 	@sh tests/support/tools.sh openssl rabbitmq-server postgresql redis-server python3-venv npm
 	$(CARGO) build --locked --profile bench --bin tidegate-worker --bin peers
 	sh tests/support/servers.sh run sh tests/support/peers.sh $(TARGET) $(ARGS)
+
+calibrate: ## How often the judge is wrong about seeded releases (ARGS="--trials 4000 --seed 7")
+	$(CARGO) build --locked --profile image --bin calibrate
+	$(TARGET)/image/calibrate $(ARGS)
 
 images: ## Build the image of every tier (TIDEGATE_TAG=local)
 	sh tests/support/images.sh

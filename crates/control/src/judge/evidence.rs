@@ -5,7 +5,7 @@
 //! cancels out, and with it whatever hits both arms alike. The likelihood ratio of `r` against the
 //! tolerated ratio is a supermartingale as long as the true one is not above it, and so is a
 //! mixture over a fixed grid of ratios. Intervals multiply, whatever the weights were in each.
-//! (Lindon & Malek, NeurIPS 2022, arXiv 2011.03567; here with a grid instead of an integral, so
+//! (Lindon & Malek 2022, arXiv 2011.03567; here with a grid instead of an integral, so
 //! that state is a few numbers and changing weights are exact.)
 //!
 //! **Good enough.** Against "its rate is `tolerated` or more", a mixture with a Beta(½, ½) prior
@@ -130,7 +130,10 @@ fn ratio(index: usize, tolerated: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn evidence(intervals: &[((u64, u64), (u64, u64))]) -> Evidence {
+    /// Events, and how many of them were bad.
+    type Pair = (u64, u64);
+
+    fn evidence(intervals: &[(Pair, Pair)]) -> Evidence {
         let counts = |(trials, bad)| Counts::new(trials, bad).unwrap();
         let mut evidence = Evidence::new();
         for (canary, baseline) in intervals {

@@ -198,7 +198,8 @@ impl Case {
         let goal = (1.0 / self.rules.false_pass).ln();
         let open = self.metrics.iter().filter(move |(_, case)| {
             // Also what is no number: a comparison with it must not pass.
-            !(case.canary.good_enough(case.tolerated, case.dispersion) >= goal)
+            let is_shown = case.canary.good_enough(case.tolerated, case.dispersion) >= goal;
+            !is_shown
         });
         open.map(|(metric, case)| Reason::NotShown {
             metric: *metric,

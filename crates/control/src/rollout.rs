@@ -11,3 +11,4 @@ pub mod state;
 
 pub mod journal;
 pub mod lease;
+pub mod simulate;

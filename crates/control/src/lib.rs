@@ -1,11 +1,12 @@
 //! The control tier: project profile and the signed routing document.
 //!
-//! Modules stand in the order in which data moves: configuration and state directory → contract →
-//! signed document → those who wait for it.
+//! Modules stand in the order in which data moves: configuration and state directory → rollout →
+//! contract → signed document → those who wait for it.
 
 pub mod config;
 mod error;
 pub mod judge;
+pub mod rollout;
 pub mod state;
 
 mod contract;

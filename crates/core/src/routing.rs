@@ -1,5 +1,7 @@
 //! The signed routing document: which releases an edge sends traffic to.
 
+pub mod grant;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -13,6 +15,9 @@ pub const EDGE_PLAN_PATH: &str = "/internal/edge-plan/";
 
 /// Most milliseconds an edge keeps acting on a canary weight without hearing from control.
 pub const DEFAULT_LEASE_MS: u64 = 15_000;
+
+/// Milliseconds after which an edge renews its lease: two renewals may be lost.
+pub const RENEW_EVERY_MS: u64 = 5_000;
 
 /// What control tells every edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -57,8 +57,8 @@ bench-peers: ## Compare the queue with Celery and BullMQ on the same private ser
 	sh tests/support/servers.sh run sh tests/support/peers.sh $(TARGET) $(ARGS)
 
 calibrate: ## How often the judge is wrong about seeded releases (ARGS="--trials 4000 --seed 7")
-	$(CARGO) build --locked --profile image --bin calibrate
-	$(TARGET)/image/calibrate $(ARGS)
+	$(CARGO) build --locked --bin calibrate
+	$(TARGET)/debug/calibrate $(ARGS)
 
 images: ## Build the image of every tier (TIDEGATE_TAG=local)
 	sh tests/support/images.sh

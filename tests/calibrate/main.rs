@@ -17,7 +17,7 @@ use grid::Scenario;
 use table::Row;
 
 /// Trials of a scenario, unless the words say otherwise.
-const TRIALS: u64 = 1_000;
+const TRIALS: u64 = 3_000;
 
 fn main() -> ExitCode {
     let (trials, seed) = match words(std::env::args().skip(1)) {

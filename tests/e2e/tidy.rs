@@ -144,3 +144,16 @@ fn the_images_are_built_with_the_pinned_toolchain() {
     let dockerfile = fs::read_to_string(root().join("deploy/Dockerfile")).unwrap();
     assert!(dockerfile.contains(&format!("\nARG RUST={pinned}\n")), "not {pinned}");
 }
+
+#[test]
+fn alerts_speak_of_metrics_that_there_are() {
+    let known: String = sources().into_iter().map(|(_, text)| text).collect();
+    let rules = std::fs::read_to_string(root().join("deploy/alerts/jobs.yml")).unwrap();
+    let expressions = rules.lines().filter(|line| line.trim_start().starts_with("expr:"));
+    let words = expressions.flat_map(|line| line.split(|c: char| c != '_' && !c.is_alphanumeric()));
+    let names: Vec<_> = words.filter(|word| word.starts_with("tidegate_")).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        assert!(known.contains(&format!("\"{name}\"")), "{name} is no metric");
+    }
+}

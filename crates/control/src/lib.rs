@@ -1,7 +1,7 @@
 //! The control tier: project profile and the signed routing document.
 //!
-//! Modules stand in the order in which data moves: configuration and state directory → rollout →
-//! contract → signed document → those who wait for it.
+//! Modules stand in the order in which data moves: configuration and state directory → verdicts and
+//! the rollout they move → contract → signed document → those who wait for it.
 
 pub mod config;
 mod error;

@@ -133,6 +133,7 @@ mod tests {
         let full = StoreError::from(tidegate_sqlite::Error::Full);
         for (error, class) in [
             (JobError::Store(full), Class::Away),
+            (JobError::Store(StoreError::Unavailable("gone".into())), Class::Away),
             (JobError::Store(StoreError::Deadline), Class::Transient),
             (JobError::Store(corrupt), Class::Permanent),
             (JobError::Silent(Duration::ZERO), Class::Transient),

@@ -71,10 +71,16 @@ pub(crate) async fn wait(
 ) -> Result<(), NotReady> {
     let tiers = Tier::STOP_ORDER.map(|tier| (tier, ports.private(tier)));
     tokio::select! {
-        looked = all_ready(&tiers) => looked.map(|lacking| tell(&lacking)).map_err(|reason| NotReady::Failed(anyhow::anyhow!(
-            "not ready after {} s: {reason}; the lines above say more",
-            TIMEOUT.as_secs()
-        ))),
+        looked = all_ready(&tiers) => match looked {
+            Ok(lacking) => {
+                tell(&lacking);
+                Ok(())
+            }
+            Err(reason) => Err(NotReady::Failed(anyhow::anyhow!(
+                "not ready after {} s: {reason}; the lines above say more",
+                TIMEOUT.as_secs()
+            ))),
+        },
         error = hopeless(supervisor) => Err(NotReady::Failed(error)),
         () = stop.cancelled() => Err(NotReady::Stopped),
     }

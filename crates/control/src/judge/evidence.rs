@@ -11,9 +11,11 @@
 //! **Good enough.** Against "its rate is `tolerated` or more", a mixture with a Beta(½, ½) prior
 //! below that rate.
 //!
-//! Both hold for independent events. Bursts make events dependent: both logarithms are divided by
-//! the over-dispersion φ, the variance of bad events a minute over their mean in the stable
-//! release's history.
+//! Both hold for independent events. Bursts make events dependent. Of the first, each step is divided
+//! by the over-dispersion φ, the variance of bad events a minute over their mean in the stable
+//! release's history: exact if all bursts are of size φ. Bursts vary, so no step counts for more than
+//! a share of what a FAIL takes: one long burst can't condemn a release, and to cap a step only
+//! lowers its mean, which keeps the bound. The logarithm of the second is divided by φ.
 
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::{beta_reg, ln_beta};
@@ -24,10 +26,21 @@ use super::{Counts, Interval};
 const RATIOS: usize = 32;
 
 /// Largest ratio, relative to the tolerated one: beyond it evidence grows as fast as it can anyway.
-const LARGEST: f64 = 1_000.0;
+const LARGEST: f64 = 64.0;
 
 /// Both parameters of the prior.
 const PRIOR: f64 = 0.5;
+
+/// How an interval is weighed; the same for all of a case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// How many times the baseline's rate the canary's may be, before that counts as worse.
+    pub tolerated_ratio: f64,
+    /// Variance over mean of the stable release's bad events a minute; 1 or more.
+    pub dispersion: f64,
+    /// Most that one interval adds to the logarithm of a likelihood ratio.
+    pub most: f64,
+}
 
 /// What is known about one metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,8 +60,8 @@ impl Evidence {
         Self { worse: [0.0; RATIOS], canary: Counts::default() }
     }
 
-    /// Takes in what was counted between two looks. `tolerated_ratio` must be the same every time.
-    pub fn observe(&mut self, interval: &Interval, tolerated_ratio: f64) {
+    /// Takes in what was counted between two looks.
+    pub fn observe(&mut self, interval: &Interval, scale: &Scale) {
         let Interval { canary, baseline } = interval;
         self.canary = self.canary.and(*canary);
         // With one arm alone there is nothing to compare.
@@ -61,24 +74,29 @@ impl Evidence {
             let odds = (ratio * canary_trials / baseline_trials).ln();
             (-(-odds).exp().ln_1p(), -odds.exp().ln_1p())
         };
-        let (canary_tolerated, baseline_tolerated) = shares(tolerated_ratio);
+        let (canary_tolerated, baseline_tolerated) = shares(scale.tolerated_ratio);
         for (index, sum) in self.worse.iter_mut().enumerate() {
-            let (on_canary, on_baseline) = shares(ratio(index, tolerated_ratio));
-            *sum += canary.bad as f64 * (on_canary - canary_tolerated)
+            let (on_canary, on_baseline) = shares(ratio(index, scale.tolerated_ratio));
+            let step = canary.bad as f64 * (on_canary - canary_tolerated)
                 + baseline.bad as f64 * (on_baseline - baseline_tolerated);
+            *sum += (step / scale.dispersion.max(1.0)).min(scale.most);
         }
     }
 
     /// Returns the logarithm of the e-value against "the canary's rate is at most the tolerated
     /// multiple of the baseline's".
-    pub fn worse(&self, dispersion: f64) -> f64 {
+    pub fn worse(&self) -> f64 {
         let largest = self.worse.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = self.worse.iter().map(|sum| (sum - largest).exp()).sum();
-        (largest + (sum / RATIOS as f64).ln()) / dispersion.max(1.0)
+        largest + (sum / RATIOS as f64).ln()
     }
 
     /// Returns the logarithm of the e-value against "the canary's rate is `tolerated` or more".
     pub fn good_enough(&self, tolerated: f64, dispersion: f64) -> f64 {
+        // Nothing is shown of a share that all events have, or none.
+        if !(f64::MIN_POSITIVE..1.0).contains(&tolerated) {
+            return f64::NEG_INFINITY;
+        }
         let Counts { trials, bad } = self.canary;
         let (bad, well) = (bad as f64, trials.saturating_sub(bad) as f64);
         let posterior = ln_beta(PRIOR + bad, PRIOR + well)
@@ -134,11 +152,15 @@ mod tests {
     type Pair = (u64, u64);
 
     fn evidence(intervals: &[(Pair, Pair)]) -> Evidence {
+        weighed(intervals, 1.0, f64::INFINITY)
+    }
+
+    fn weighed(intervals: &[(Pair, Pair)], dispersion: f64, most: f64) -> Evidence {
         let counts = |(trials, bad)| Counts::new(trials, bad).unwrap();
         let mut evidence = Evidence::new();
         for (canary, baseline) in intervals {
             let interval = Interval { canary: counts(*canary), baseline: counts(*baseline) };
-            evidence.observe(&interval, 1.0);
+            evidence.observe(&interval, &Scale { tolerated_ratio: 1.0, dispersion, most });
         }
         evidence
     }
@@ -162,16 +184,16 @@ mod tests {
     #[test]
     fn what_hits_both_arms_alike_is_no_evidence() {
         let outage = evidence(&[((500, 300), (9_500, 5_700))]);
-        assert!(outage.worse(1.0) < 0.0, "{}", outage.worse(1.0));
+        assert!(outage.worse() < 0.0, "{}", outage.worse());
         assert!(outage.good_enough(0.01, 1.0) < 0.0);
     }
 
     #[test]
     fn a_few_bad_events_on_a_small_canary_alone_are_strong_evidence() {
         let goal = 100f64.ln();
-        assert!(evidence(&[((500, 4), (9_500, 0))]).worse(1.0) > goal);
-        assert!(evidence(&[((500, 1), (9_500, 0))]).worse(1.0) < goal);
-        assert!(evidence(&[((500, 4), (9_500, 20))]).worse(1.0) < goal);
+        assert!(evidence(&[((500, 4), (9_500, 0))]).worse() > goal);
+        assert!(evidence(&[((500, 1), (9_500, 0))]).worse() < goal);
+        assert!(evidence(&[((500, 4), (9_500, 20))]).worse() < goal);
     }
 
     #[test]
@@ -187,17 +209,34 @@ mod tests {
 
     #[test]
     fn one_arm_alone_tells_nothing_about_the_other() {
-        assert_eq!(evidence(&[((500, 50), (0, 0))]).worse(1.0), 0.0);
-        assert_eq!(evidence(&[((0, 0), (500, 50))]).worse(1.0), 0.0);
+        assert_eq!(evidence(&[((500, 50), (0, 0))]).worse(), 0.0);
+        assert_eq!(evidence(&[((0, 0), (500, 50))]).worse(), 0.0);
     }
 
     #[test]
     fn bursts_weaken_both_answers() {
-        let bad = evidence(&[((500, 20), (9_500, 10))]);
-        assert!((bad.worse(1.0) - 9.0 * bad.worse(9.0)).abs() < 1e-9);
+        let single = evidence(&[((500, 20), (9_500, 10))]);
+        let nine = [((500, 180), (9_500, 90))];
+        assert!((weighed(&nine, 9.0, f64::INFINITY).worse() - single.worse()).abs() < 1e-9);
         let good = evidence(&[((5_000, 0), (95_000, 0))]);
         assert!((good.good_enough(0.01, 1.0) - 9.0 * good.good_enough(0.01, 9.0)).abs() < 1e-9);
         // Less than what independent events have is not believed.
-        assert_eq!(bad.worse(0.5), bad.worse(1.0));
+        assert_eq!(weighed(&nine, 0.5, f64::INFINITY), evidence(&nine));
+    }
+
+    #[test]
+    fn no_interval_alone_condemns_a_release() {
+        let burst = ((500, 200), (9_500, 0));
+        let most = 3.0;
+        assert!(weighed(&[burst], 1.0, most).worse() <= most);
+        assert!(weighed(&[burst; 2], 1.0, most).worse() > most);
+    }
+
+    #[test]
+    fn nothing_is_shown_below_a_share_that_is_none() {
+        let good = evidence(&[((5_000, 0), (95_000, 0))]);
+        for share in [0.0, 1.0, 1.6, f64::NAN] {
+            assert_eq!(good.good_enough(share, 1.0), f64::NEG_INFINITY);
+        }
     }
 }

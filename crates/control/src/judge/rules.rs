@@ -14,7 +14,7 @@ pub struct Rules {
     /// How many times as often as the baseline's the canary's events may go badly before that
     /// counts as worse: 1 or more.
     pub tolerated_ratio: f64,
-    /// Shortest watch before anything passes.
+    /// Shortest watch before anything passes; time without data does not count.
     pub watch: Duration,
     /// After a change of weight, for so long nothing is counted: caches and connections are new.
     pub warm_up: Duration,

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::clock::Timestamp;
 
+use super::evidence::Scale;
 use super::{Counts, Evidence, Interval, Rules};
+
+/// Share of the evidence for a FAIL that one look can bring at most: two looks agree.
+const ONE_LOOK: f64 = 2.0 / 3.0;
 
 /// What a canary is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,8 +54,10 @@ pub struct MetricLook {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     rules: Rules,
-    began_at: Timestamp,
+    looked_at: Timestamp,
     warm_at: Timestamp,
+    /// Time of which every metric has data.
+    watched: Duration,
     metrics: BTreeMap<Metric, MetricCase>,
     /// A release that failed stays so.
     failed: Option<Reason>,
@@ -105,7 +112,7 @@ pub enum Reason {
     },
     /// Nothing is counted until caches and connections are warm.
     WarmingUp,
-    /// The watch is not over.
+    /// The release was not watched for long enough; time without data is no watch.
     TooEarly,
     /// There is no data, or it is too old.
     NoData {
@@ -142,7 +149,8 @@ impl Case {
             .iter()
             .map(|(metric, tolerated, dispersion)| (*metric, case(*tolerated, *dispersion)));
         let warm_at = now.after(rules.warm_up);
-        Self { began_at: now, warm_at, metrics: metrics.collect(), rules, failed: None }
+        let (metrics, watched) = (metrics.collect(), Duration::ZERO);
+        Self { looked_at: now, warm_at, watched, metrics, rules, failed: None }
     }
 
     /// Notes that the weight has changed: what is counted right after does not count.
@@ -155,12 +163,23 @@ impl Case {
         if self.failed.is_none() {
             self.failed = look.tripped.clone().map(|limit| Reason::Tripped { limit });
         }
-        let warm = now >= self.warm_at;
-        let mut reasons = if warm { self.observe(look) } else { vec![Reason::WarmingUp] };
+        let since = std::mem::replace(&mut self.looked_at, now);
+        // What began while they were cold was counted while they were cold.
+        let warm = since >= self.warm_at;
+        let mut reasons: Vec<_> =
+            self.silent(look).map(|metric| Reason::NoData { metric }).collect();
+        if reasons.is_empty() {
+            self.watched += now.since(since);
+        }
+        if warm {
+            reasons.extend(self.observe(look));
+        } else {
+            reasons.push(Reason::WarmingUp);
+        }
         if let Some(reason) = self.failed.clone() {
             return Verdict::Fail { reason };
         }
-        if now < self.began_at.after(self.rules.watch) {
+        if self.watched < self.rules.watch {
             reasons.push(Reason::TooEarly);
         }
         reasons.extend(self.not_shown());
@@ -171,19 +190,25 @@ impl Case {
         }
     }
 
+    /// Returns the metrics without data.
+    fn silent(&self, look: &Look) -> impl Iterator<Item = Metric> {
+        let heard = |metric: &Metric| look.metrics.get(metric).copied().flatten().is_some();
+        self.metrics.keys().copied().filter(move |metric| !heard(metric))
+    }
+
     /// Takes in what was counted; returns why it can't pass now.
     fn observe(&mut self, look: &Look) -> Vec<Reason> {
         let goal = (self.metrics.len() as f64 / self.rules.false_fail).ln();
-        let ratio = self.rules.tolerated_ratio;
+        let tolerated_ratio = self.rules.tolerated_ratio;
         let (mut reasons, mut worst) = (Vec::new(), None);
         for (metric, case) in &mut self.metrics {
             let Some(counted) = look.metrics.get(metric).copied().flatten() else {
-                reasons.push(Reason::NoData { metric: *metric });
                 continue;
             };
-            case.observe(&counted, ratio);
-            let evidence = case.canary.worse(case.dispersion);
-            if case.control.iter().any(|it| it.worse(case.dispersion) >= goal) {
+            let (dispersion, most) = (case.dispersion, ONE_LOOK * goal);
+            case.observe(&counted, &Scale { tolerated_ratio, dispersion, most });
+            let evidence = case.canary.worse();
+            if case.control.iter().any(|it| it.worse() >= goal) {
                 reasons.push(Reason::ControlDiffers { metric: *metric });
             } else if evidence >= goal {
                 let canary = case.canary.canary();
@@ -211,12 +236,12 @@ impl Case {
 // === impl MetricCase ===
 
 impl MetricCase {
-    fn observe(&mut self, counted: &MetricLook, ratio: f64) {
-        self.canary.observe(&counted.canary, ratio);
+    fn observe(&mut self, counted: &MetricLook, scale: &Scale) {
+        self.canary.observe(&counted.canary, scale);
         let Interval { canary: control, baseline } = counted.control;
         let [above, below] = &mut self.control;
-        above.observe(&Interval { canary: control, baseline }, ratio);
-        below.observe(&Interval { canary: baseline, baseline: control }, ratio);
+        above.observe(&Interval { canary: control, baseline }, scale);
+        below.observe(&Interval { canary: baseline, baseline: control }, scale);
     }
 }
 
@@ -264,8 +289,6 @@ impl fmt::Display for Reason {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const BEGIN: Timestamp = Timestamp(1_800_000_000_000_000);
@@ -278,6 +301,13 @@ mod tests {
         fn new() -> Self {
             let metrics = [(Metric::Errors, 0.01, 1.0), (Metric::JobFailures, 0.01, 1.0)];
             Self(Case::new(Rules::default(), &metrics, BEGIN))
+        }
+
+        /// Begins with a first minute in which nothing happened.
+        fn warm() -> Self {
+            let mut trial = Self::new();
+            trial.look(1, (0, 0), (0, 0));
+            trial
         }
 
         /// Looks in a minute of the watch; the same was counted of both metrics.
@@ -310,9 +340,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_one_fails_at_once_and_for_good() {
-        let mut trial = Trial::new();
-        let verdict = trial.look(2, (500, 40), (500, 0));
+    fn a_bad_one_fails_once_two_looks_agree_and_for_good() {
+        let mut trial = Trial::warm();
+        assert!(matches!(trial.look(2, (500, 40), (500, 0)), Verdict::Hold { .. }));
+        let verdict = trial.look(3, (500, 40), (500, 0));
         let Verdict::Fail { reason: Reason::Worse { metric, .. } } = &verdict else {
             panic!("{verdict:?}")
         };
@@ -327,6 +358,25 @@ mod tests {
         let verdict = trial.look(5, (500, 500), (500, 0));
         assert!(reasons(&verdict).contains(&Reason::WarmingUp.to_string()));
         assert!(matches!(trial.look(6, (500, 0), (500, 0)), Verdict::Hold { .. }));
+
+        let mut trial = Trial::new();
+        let verdict = trial.look(1, (500, 500), (500, 0));
+        assert!(reasons(&verdict).contains(&Reason::WarmingUp.to_string()));
+        let warm = reasons(&trial.look(2, (300, 0), (500, 0)));
+        assert!(warm.iter().any(|reason| reason.ends_with("0 of 300")), "{warm:?}");
+    }
+
+    #[test]
+    fn time_without_data_is_no_watch() {
+        let mut trial = Trial::warm();
+        for minute in 2..10 {
+            trial.look(minute, (2_000, 0), (2_000, 2));
+        }
+        trial.0.look(&Look::default(), at(40));
+        for minute in 41..47 {
+            let verdict = trial.look(minute, (2_000, 0), (2_000, 2));
+            assert!(matches!(verdict, Verdict::Hold { .. }) == (minute < 46), "{verdict:?}");
+        }
     }
 
     #[test]
@@ -347,8 +397,9 @@ mod tests {
 
     #[test]
     fn a_control_cohort_that_differs_too_speaks_for_the_release() {
-        let mut trial = Trial::new();
-        let verdict = trial.look(2, (500, 40), (500, 40));
+        let mut trial = Trial::warm();
+        trial.look(2, (500, 40), (500, 40));
+        let verdict = trial.look(3, (500, 40), (500, 40));
         let reasons = reasons(&verdict);
         assert!(reasons.iter().any(|reason| reason.contains("two cohorts")), "{reasons:?}");
     }
@@ -371,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_case_goes_on_from_where_a_journal_kept_it() {
-        let mut trial = Trial::new();
+        let mut trial = Trial::warm();
         trial.look(2, (500, 2), (500, 1));
         let kept = serde_json::to_string(&trial.0).unwrap();
         assert_eq!(serde_json::from_str::<Case>(&kept).unwrap(), trial.0);

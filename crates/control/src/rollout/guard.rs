@@ -72,8 +72,8 @@ impl Guards {
     pub const ALL: Self = Self { off: None };
 
     /// Returns the rules without one of them.
-    #[cfg(any(test, feature = "test-util"))]
-    pub fn without(guard: Guard) -> Self {
+    #[cfg(test)]
+    pub(crate) fn without(guard: Guard) -> Self {
         Self { off: Some(guard) }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidegate_core::clock::Timestamp;
+use tidegate_core::scope::hex;
 
 use crate::rollout::event::{Event, Intent};
 use crate::rollout::guard::Guards;
@@ -48,12 +49,8 @@ pub enum Entry {
     },
     /// This is about to be done.
     Intent(Intent),
-    /// This was seen.
-    Observed(Event),
-    /// The judge said this.
-    Verdict(Event),
-    /// A person said this.
-    Said(Event),
+    /// This happened: it was observed, judged or said.
+    Happened(Event),
 }
 
 /// Why a journal can't be used.
@@ -87,18 +84,6 @@ pub struct Journal {
     file: File,
     epoch: u64,
     broken: bool,
-}
-
-// === impl Entry ===
-
-impl From<Event> for Entry {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Verdict { .. } => Self::Verdict(event),
-            Event::Said { .. } => Self::Said(event),
-            _ => Self::Observed(event),
-        }
-    }
 }
 
 // === impl Record ===
@@ -172,7 +157,7 @@ pub(crate) fn resume_under(
             }
             (_, None) => return Err(JournalError::Order(number)),
             (Entry::Intent(_), present) => present,
-            (Entry::Observed(event) | Entry::Verdict(event) | Entry::Said(event), Some(state)) => {
+            (Entry::Happened(event), Some(state)) => {
                 let now = Duration::from_millis(record.now_ms);
                 Some(state.step_under(guards, event, now).0)
             }
@@ -233,8 +218,7 @@ impl Journal {
 }
 
 fn checksum(json: &[u8]) -> String {
-    let hash = Sha256::digest(json);
-    hash.iter().take(CHECKSUM_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(json)[..CHECKSUM_DIGITS / 2])
 }
 
 #[cfg(test)]
@@ -294,7 +278,7 @@ mod tests {
                 let now_ms = number as u64 * 300_000;
                 let (next, intents) = live.step(&event, Duration::from_millis(now_ms));
                 live = next;
-                let line = record(1, now_ms, event.into()).encode();
+                let line = record(1, now_ms, Entry::Happened(event)).encode();
                 let half = [bytes.as_slice(), &line.as_bytes()[..torn]].concat();
                 prop_assert_eq!(decode(&half).unwrap().1, bytes.len());
                 bytes.extend(line.bytes());
@@ -313,12 +297,12 @@ mod tests {
     fn a_torn_line_is_cut_off_and_a_damaged_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let tick = record(2, 5, Entry::Observed(Event::Tick));
+        let tick = record(2, 5, Entry::Happened(Event::Tick));
         let (mut journal, found) = Journal::open(&path).unwrap();
         assert_eq!(found, []);
         journal.append(&begun()).unwrap();
         journal.append(&tick).unwrap();
-        let refused = journal.append(&record(1, 6, Entry::Observed(Event::Tick)));
+        let refused = journal.append(&record(1, 6, Entry::Happened(Event::Tick)));
         assert!(matches!(refused, Err(JournalError::Fenced { offered: 1, present: 2 })));
 
         let mut bytes = std::fs::read(&path).unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidegate_core::cohort::COHORTS;
+use tidegate_core::scope::hex;
 
 use crate::config::Environment;
 
@@ -207,11 +208,7 @@ impl Plan {
         // A `Value` keeps its members in a sorted map.
         let value = serde_json::to_value(self)
             .expect("a plan must serialize: it holds text, numbers and maps with text keys");
-        let mut text = "sha256:".to_owned();
-        for byte in Sha256::digest(value.to_string()) {
-            text.push_str(&format!("{byte:02x}"));
-        }
-        text
+        format!("sha256:{}", hex(&Sha256::digest(value.to_string())))
     }
 
     /// Checks the plan against the place that control governs, and what it serves there.

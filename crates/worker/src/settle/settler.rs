@@ -11,7 +11,7 @@ use crate::consume::Shared;
 use crate::kinds::{Kind, Kinds};
 use crate::ledger::Ledger;
 use crate::metrics::metrics;
-use crate::retry::RetryPolicy;
+use crate::retry::{Class, RetryPolicy};
 
 /// Decides how the deliveries of a lane end.
 pub(crate) struct Settler {
@@ -65,7 +65,7 @@ impl Settler {
         let kind = Kind::named(&job.kind);
         // Asked only where a retry may follow: each question costs a retry.
         let within_budget = match (kind, outcome) {
-            (Some(kind), Outcome::Error(..)) => self.ledger.may_retry(kind),
+            (Some(kind), Outcome::Error(Class::Transient, _)) => self.ledger.may_retry(kind),
             _ => true,
         };
         let policy = kind.map_or(&RetryPolicy::NONE, |kind| &self.kinds.of(kind).retry);

@@ -246,8 +246,6 @@ impl<'a> World<'a> {
         }
     }
 
-    // Control.
-
     fn tell(&mut self, event: Event) {
         for control in 0..self.seats.len() {
             self.feed(control, event.clone());

@@ -182,7 +182,7 @@ impl World<'_> {
         if self.seats[control].life.as_ref().is_none_or(|life| life.state.is_none()) {
             return;
         }
-        if !self.append(control, Entry::from(event.clone())) {
+        if !self.append(control, Entry::Happened(event.clone())) {
             return;
         }
         let now = self.clock();

@@ -45,8 +45,6 @@ impl World<'_> {
         }
     }
 
-    // Edges.
-
     pub(super) fn poll(&mut self, edge: usize) {
         if self.edges[edge].away_until > self.now {
             return;
@@ -116,8 +114,6 @@ impl World<'_> {
             self.after(takes, Step::Ack { edge, control, version });
         }
     }
-
-    // Workers, judge, people.
 
     pub(super) fn take_effect(&mut self, task: Task) {
         self.truth.in_flight.remove(&task);

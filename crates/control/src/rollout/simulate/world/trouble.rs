@@ -96,6 +96,4 @@ impl World<'_> {
     pub(super) fn hit(&mut self, fault: Fault) {
         *self.report.faults.entry(format!("{fault:?}")).or_default() += 1;
     }
-
-    // Invariants that hold at every moment.
 }

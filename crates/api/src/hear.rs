@@ -20,11 +20,11 @@ pub(crate) async fn hear(app: &App, queue: &dyn Queue, shutdown: &Shutdown) {
             () = shutdown.cancelled() => return,
         };
         let after = BACKOFF.jittered(attempt);
+        // Once for each outage, however long it lasts.
+        if attempt == 0 {
+            tracing::warn!(error = %ended, "Subscription ended; it is made anew as soon as it can be.");
+        }
         attempt = attempt.saturating_add(1);
-        tracing::warn!(
-            error = %ended, retry.after_ms = after.as_millis(),
-            "Subscription ended."
-        );
         tokio::select! {
             () = tokio::time::sleep(after) => {}
             () = shutdown.cancelled() => return,

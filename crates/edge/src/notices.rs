@@ -70,13 +70,19 @@ impl Listener {
                     tracing::warn!(error = &error as &dyn Error, "Subscription ended.");
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(
-                        error = &error as &dyn Error,
-                        "Notices could not be subscribed to."
-                    );
+                    // Once for each outage, however long it lasts.
+                    if failures == 0 {
+                        tracing::warn!(
+                            error = &error as &dyn Error,
+                            "Notices could not be subscribed to."
+                        );
+                    }
                     self.not_yet(&error);
                 }
-                Err(_) => tracing::warn!("Queue did not accept the subscription in time."),
+                Err(_) if failures == 0 => {
+                    tracing::warn!("Queue did not accept the subscription in time.");
+                }
+                Err(_) => {}
             }
             let wait = BACKOFF.jittered(failures);
             failures = failures.saturating_add(1);
